@@ -1,0 +1,1 @@
+"""Engine output turned into what a page shows."""

@@ -1,0 +1,1 @@
+"""Bars, engine, metrics and statistics: numpy and numba only."""

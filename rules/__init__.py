@@ -1,0 +1,1 @@
+"""Trading rules, their metadata, validation and the run specification."""

@@ -1,0 +1,1 @@
+"""Celery application, submission, execution and maintenance."""

@@ -1,0 +1,1 @@
+"""The web tier: API v1 and dashboard."""
