@@ -1,0 +1,61 @@
+# Stock Backtest. `make help` lists the targets.
+SHELL := /bin/bash
+PYTHON ?= python3.11
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.stamps
+JOBS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test chaos lint format bench lock clean system-packages
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
+
+$(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed: install it, or say PYTHON=/path/to/python3.11"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(STAMP)/product: requirements.txt requirements-assets.txt setup.cfg pyproject.toml scripts/build_assets.py | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	$(BIN)/python scripts/build_assets.py
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@mkdir -p $(STAMP) && touch $@
+
+$(STAMP)/test: requirements-test.txt $(STAMP)/product
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-test.txt
+	@mkdir -p $(STAMP) && touch $@
+
+install: $(STAMP)/product ## Install the product into $(VENV)
+
+run: $(STAMP)/product ## Bring up the whole product on embedded defaults
+	$(BIN)/stock-backtest up $(UP_FLAGS)
+
+system-packages:
+	@scripts/install_system_packages
+
+test: $(STAMP)/test system-packages ## Run all tests but the slow chaos suite
+	$(BIN)/python -m pytest tests --ignore=tests/chaos -n $(JOBS) --dist loadfile $(PYTEST_FLAGS)
+
+chaos: $(STAMP)/test system-packages ## Break things on purpose; slow
+	$(BIN)/python -m pytest tests/chaos $(PYTEST_FLAGS)
+
+lint: $(STAMP)/test ## Check style, types and layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP)/test ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(STAMP)/test ## Measure speed against peers, side by side
+	$(BIN)/python benchmarks/bench_single_run.py
+
+lock: ## Renew the lock files (needs uv)
+	uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-header --no-emit-index-url setup.cfg -o requirements.txt
+	uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --extra test setup.cfg -c requirements.txt -o requirements-test.txt
+
+clean: ## Remove everything that can be made again
+	rm -rf $(VENV) build dist *.egg-info .stock-backtest .pytest_cache .mypy_cache .ruff_cache .hypothesis webapp/static/vendor
