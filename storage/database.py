@@ -10,7 +10,14 @@ from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    IntegrityError,
+    InterfaceError,
+    InternalError,
+    OperationalError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from backtest.errors import InputError
@@ -173,9 +180,11 @@ def run_transaction(engine: Engine, work: Callable[[Connection], T], *, writes: 
     """
     for number in range(1, _MAX_TRIES + 1):
         try:
-            with engine.connect().execution_options(writes=writes) as connection:
-                with connection.begin():
-                    return work(connection)
+            with (
+                engine.connect().execution_options(writes=writes) as connection,
+                connection.begin(),
+            ):
+                return work(connection)
         except PoolTimeoutError as error:
             raise StorageUnavailable(
                 "the database is overloaded: no connection became free in time"
@@ -222,8 +231,10 @@ def _translate(error: DBAPIError) -> Exception:
         return error
     if code in (_MISSING_TABLE, _MISSING_COLUMN):
         return SchemaError(f"the database has no or an older schema; run `{UPGRADE_COMMAND}`")
-    if error.connection_invalidated or code is None or code == 0 or 2000 <= code < 3000:
-        return StorageUnavailable(f"the database cannot be reached (error {code or 'of driver'})")
+    if error.connection_invalidated or 2000 <= (code or 0) < 3000:
+        return StorageUnavailable(f"the database cannot be reached (error {code})")
+    if not code and isinstance(error, InterfaceError | InternalError | OperationalError):
+        return StorageUnavailable("the database cannot be reached (the connection broke)")
     if code in _UNAVAILABLE:
         return StorageUnavailable(
             f"the database is not available: {_UNAVAILABLE[code]} (error {code})"

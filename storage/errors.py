@@ -1,4 +1,4 @@
-"""What can go wrong in storage, in our own words; driver errors are the cause, never the message."""
+"""What can go wrong in storage; a driver's error is the cause, never the message."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ class StorageError(Exception):
     """Base of everything that storage raises on its own account."""
 
 
-class StorageUnavailable(StorageError):  # noqa: N818  # named after the state, as 503 is
+class StorageUnavailable(StorageError):
     """The database cannot be reached, is silent, or stayed locked through every retry.
 
     Nothing of the transaction is known to be stored; every operation may simply be repeated.
@@ -18,9 +18,9 @@ class SchemaError(StorageError):
     """The database has no schema, or one of another version; the message names the command."""
 
 
-class IdempotencyConflict(StorageError):  # noqa: N818  # HTTP calls it a conflict, so do we
+class IdempotencyConflict(StorageError):
     """An idempotency key was used again, for a different request."""
 
 
-class UnknownDataset(StorageError):  # noqa: N818  # the caller turns it into a field error
+class UnknownDataset(StorageError):
     """A run names a dataset whose content is not (or no longer) stored."""

@@ -56,9 +56,7 @@ class JsonText(TypeDecorator[Any]):
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         """Choose a text type that a long document fits into."""
-        return dialect.type_descriptor(
-            mysql.MEDIUMTEXT() if dialect.name == "mysql" else Text()
-        )
+        return dialect.type_descriptor(mysql.MEDIUMTEXT() if dialect.name == "mysql" else Text())
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
         """Serialise."""
