@@ -6,9 +6,12 @@ kernels inside ``compute``.
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import IntEnum
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 if TYPE_CHECKING:
@@ -60,6 +63,15 @@ class Parameter:
     maximum: float | None = None
     unit: str = ""
     choices: tuple[str, ...] = ()
+
+
+# 40 years of daily bars, a month of one-minute bars: beyond it a window is a typing error.
+MAX_WINDOW = 10_000
+
+
+def build_window(name: str, default: int, help_line: str, minimum: int = 1) -> Parameter:
+    """Build the parameter that most rules have: a whole number of bars from `minimum` on."""
+    return Parameter(name, "int", default, help_line, minimum, MAX_WINDOW, "bars")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,11 +154,28 @@ _REGISTRY: dict[str, BaseRule] = {}
 
 
 def register_rule(rule_class: type[BaseRule]) -> type[BaseRule]:
-    """Class decorator that makes a rule appear in the API, the form and the command line."""
-    name = rule_class.metadata.name
-    if name in _REGISTRY:
-        raise ValueError(f"rule {name!r} is already registered by {type(_REGISTRY[name])!r}")
-    _REGISTRY[name] = rule_class()
+    """Class decorator that makes a rule appear in the API, the form and the command line.
+
+    Raises
+    ------
+    ValueError
+        If the name is taken, or the declared defaults break the declared ranges or constraints.
+    """
+    from rules.rule_validator import validate_params  # it imports this module
+
+    metadata = rule_class.metadata
+    if metadata.name in _REGISTRY:
+        taken_by = type(_REGISTRY[metadata.name])
+        raise ValueError(f"rule {metadata.name!r} is already registered by {taken_by!r}")
+    names = [parameter.name for parameter in metadata.parameters]
+    for constraint in metadata.constraints:
+        for name in (constraint.left, constraint.right):
+            if name not in names:
+                raise ValueError(
+                    f"rule {metadata.name!r}: {constraint} names no parameter {name!r}"
+                )
+    validate_params(metadata, {})  # an InputError is a ValueError and names the parameter
+    _REGISTRY[metadata.name] = rule_class()
     return rule_class
 
 
@@ -162,6 +191,34 @@ def list_rules() -> list[BaseRule]:
     return [_REGISTRY[name] for name in sorted(_REGISTRY)]
 
 
+def rule_to_json(metadata: RuleMetadata) -> dict[str, Any]:
+    """Return what ``GET /api/v1/rules`` and ``stock-backtest rules`` tell of a rule, JSON-safe.
+
+    Parameters
+    ----------
+    metadata : RuleMetadata
+        Its parameters and constraints become lists of objects with the names of their fields;
+        a constraint also carries its ``text``, for example ``fast < slow``.
+    """
+    return {
+        **asdict(metadata),
+        "parameters": [
+            {**asdict(parameter), "choices": list(parameter.choices)}
+            for parameter in metadata.parameters
+        ],
+        "constraints": [
+            {**asdict(constraint), "text": str(constraint)} for constraint in metadata.constraints
+        ],
+    }
+
+
+@cache
 def _load_rules() -> None:
-    # Imported on first use: the rule modules import this one.
-    import rules.technical_rules  # noqa: F401
+    """Import every module ``rules/*_rules.py``, on first use since they import this one.
+
+    Found by name, so that a new module of rules needs no entry anywhere.
+    """
+    package = importlib.import_module("rules")
+    for module in pkgutil.iter_modules(package.__path__):
+        if module.name.endswith("_rules"):
+            importlib.import_module(f"rules.{module.name}")
