@@ -1,0 +1,1 @@
+"""HTTP API: thin handlers that parse, call once and map errors."""

@@ -1,0 +1,238 @@
+"""Results of runs that succeeded: the whole, the charts, and what the page reads piece by piece."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable, Iterator
+
+from flask import Response
+
+from adapters.views import build_series_view
+from backtest.errors import FieldError, InputError
+from storage.records import RunRecord
+from webapp.bodies import read_query
+from webapp.context import get_context
+from webapp.exports import (
+    SERIES_TABLES,
+    TABLES,
+    TRADE_COLUMNS,
+    iterate_metric_rows,
+    iterate_series_rows,
+    iterate_trade_rows,
+    write_csv,
+    write_result,
+    write_series_json,
+)
+from webapp.problems import ProblemError
+from webapp.responses import JSON, build_json, encode_json
+from webapp.routing import Route
+from webapp.run_views import answer_unchanged, is_unchanged, load_succeeded_run
+from webapp.schemas import PageSeries, PageTrades, PageView, RunCharts, RunResult, SeriesQuery
+
+_CHART_WAIT_SECONDS = 5.0
+_CHART_POLL_SECONDS = 0.05
+_RESULT_COLUMNS = ("time", "equity", "cash", "position", "close")
+_EXTENSIONS = {"csv": "text/csv", "json": JSON}
+_NOT_DONE = (404, 409)
+_TAG = "Results"
+
+
+def show_result(run_id: str) -> Response:
+    """Answer the object of ``backtest --json``."""
+    record = load_succeeded_run(run_id)
+    etag = _result_etag(record)
+    if is_unchanged(etag):
+        return answer_unchanged(etag)
+    runs = get_context().store.runs
+    body = write_result(
+        runs.load_summary(record.run_id),
+        runs.load_trades(record.run_id),
+        runs.load_columns(record.run_id, _RESULT_COLUMNS),
+        record.run_id,
+    )
+    return _build_immutable(body, etag)
+
+
+def show_charts(run_id: str) -> Response:
+    """Answer the four pictures, which are drawn right after the result: wait for them."""
+    record = load_succeeded_run(run_id)
+    etag = _result_etag(record)
+    if is_unchanged(etag):
+        return answer_unchanged(etag)
+    runs = get_context().store.runs
+    deadline = time.monotonic() + _CHART_WAIT_SECONDS
+    while not (charts := runs.load_charts(record.run_id)):
+        if time.monotonic() > deadline:
+            raise ProblemError(409, "the charts are not drawn yet; ask again in a second")
+        time.sleep(_CHART_POLL_SECONDS)
+    return _build_immutable([encode_json(charts)], etag)
+
+
+def show_view(run_id: str) -> Response:
+    """Answer everything of the five tabs but series and trades."""
+    record = load_succeeded_run(run_id)
+    etag = _result_etag(record)
+    if is_unchanged(etag):
+        return answer_unchanged(etag)
+    summary = get_context().store.runs.load_summary(record.run_id)
+    return _build_immutable([encode_json({"run_id": record.run_id, **summary})], etag)
+
+
+def show_series(run_id: str) -> Response:
+    """Answer series between two bars, thinned so that no spike is lost."""
+    query = read_query(SeriesQuery)
+    record = load_succeeded_run(run_id)
+    runs = get_context().store.runs
+    summary = runs.load_summary(record.run_id)
+    names = _read_names(query.names)
+    known = runs.list_columns(record.run_id)
+    unknown = [name for name in names if name not in known or name == "time"]
+    if unknown:
+        shown = ", ".join(name for name in known if name != "time")
+        raise InputError(
+            [FieldError("names", name, f"no such series; choose of {shown}") for name in unknown]
+        )
+    columns = runs.load_columns(record.run_id, ("time", *names))
+    view = build_series_view(
+        columns,
+        names,
+        summary["spacing"],
+        start_idx=query.start_idx,
+        end_idx=query.end_idx,
+        max_points=query.points,
+    )
+    return build_json(view, headers={"Cache-Control": "private, max-age=300"})
+
+
+def _read_names(text: str) -> list[str]:
+    names = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    if not names:
+        raise InputError.of("names", text, "name at least one series, separated by commas")
+    return names
+
+
+def show_trades(run_id: str) -> Response:
+    """Answer all trades with the bars they belong to."""
+    record = load_succeeded_run(run_id)
+    etag = _result_etag(record)
+    if is_unchanged(etag):
+        return answer_unchanged(etag)
+    trades = get_context().store.runs.load_trades(record.run_id)
+    return _build_immutable([encode_json({"trades": trades})], etag)
+
+
+def export(run_id: str, table: str, extension: str) -> Response:
+    """Answer one table as a file to save."""
+    if table not in TABLES or extension not in _EXTENSIONS:
+        raise ProblemError(
+            404,
+            f"export one of {', '.join(TABLES)} as .csv or .json, not {table}.{extension}"[:300],
+        )
+    record = load_succeeded_run(run_id)
+    body = _write_table(record, table, extension)
+    response = Response(body, mimetype=_EXTENSIONS[extension])
+    stem = re.sub(r"[^A-Za-z0-9._-]", "_", f"{record.symbol}_{record.rule}_{record.run_id[:8]}")
+    response.headers["Content-Disposition"] = f'attachment; filename="{stem}_{table}.{extension}"'
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _write_table(record: RunRecord, table: str, extension: str) -> Iterator[bytes]:
+    runs, run_id = get_context().store.runs, record.run_id
+    if table == "metrics":
+        summary = runs.load_summary(run_id)
+        if extension == "csv":
+            return write_csv(("metric", "run", "benchmark"), iterate_metric_rows(summary))
+        chosen = {name: summary[name] for name in ("metrics", "benchmark", "undefined")}
+        return iter([encode_json(chosen)])
+    if table == "trades":
+        trades = runs.load_trades(run_id)
+        if extension == "csv":
+            return write_csv(TRADE_COLUMNS, iterate_trade_rows(trades))
+        return iter(
+            [encode_json([{name: trade[name] for name in TRADE_COLUMNS} for trade in trades])]
+        )
+    names = SERIES_TABLES[table]
+    columns = runs.load_columns(run_id, ("time", *names))
+    spacing = runs.load_summary(run_id)["spacing"]
+    if extension == "csv":
+        return write_csv(("time", *names), iterate_series_rows(columns, names, spacing))
+    return write_series_json(columns, names, spacing)
+
+
+def _result_etag(record: RunRecord) -> str:
+    # A result never changes once it is stored, and an id is never used again.
+    return f"{record.run_id}.{record.attempt}"
+
+
+def _build_immutable(body: Iterable[bytes], etag: str) -> Response:
+    response = Response(body, mimetype=JSON)
+    response.set_etag(etag, weak=True)
+    response.headers["Cache-Control"] = "private, no-cache"
+    return response
+
+
+_UNCHANGED = ((304, "The client holds it already"),)
+
+ROUTES = (
+    Route(
+        "GET",
+        "/api/v1/runs/{run_id}/result",
+        show_result,
+        "Result of a run, as `backtest --json`",
+        _TAG,
+        RunResult,
+        also=_UNCHANGED,
+        refusals=_NOT_DONE,
+    ),
+    Route(
+        "GET",
+        "/api/v1/runs/{run_id}/charts",
+        show_charts,
+        "Four pictures",
+        _TAG,
+        RunCharts,
+        also=_UNCHANGED,
+        refusals=_NOT_DONE,
+    ),
+    Route(
+        "GET",
+        "/api/v1/runs/{run_id}/view",
+        show_view,
+        "View model of the five tabs",
+        _TAG,
+        PageView,
+        also=_UNCHANGED,
+        refusals=_NOT_DONE,
+    ),
+    Route(
+        "GET",
+        "/api/v1/runs/{run_id}/series",
+        show_series,
+        "Series, thinned for drawing",
+        _TAG,
+        PageSeries,
+        query=SeriesQuery,
+        refusals=(*_NOT_DONE, 422),
+    ),
+    Route(
+        "GET",
+        "/api/v1/runs/{run_id}/trades",
+        show_trades,
+        "Trades",
+        _TAG,
+        PageTrades,
+        also=_UNCHANGED,
+        refusals=_NOT_DONE,
+    ),
+    Route(
+        "GET",
+        "/api/v1/runs/{run_id}/export/{table}.{extension}",
+        export,
+        "One table as CSV or JSON",
+        _TAG,
+        "text/csv",
+        refusals=_NOT_DONE,
+    ),
+)

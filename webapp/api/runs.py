@@ -1,0 +1,229 @@
+"""Runs: submit, poll, list, cancel, change, delete."""
+
+from __future__ import annotations
+
+import math
+
+from flask import Response, request
+
+from backtest.errors import InputError
+from rules.spec import RunRequest, parse_run_request
+from storage.errors import IdempotencyConflict
+from storage.records import TERMINAL_STATES, RunFilter
+from storage.run_list import SORT_KEYS
+from tasks.logs import get_logger
+from tasks.submit import submit_run
+from webapp.bodies import read_json_object, read_query, read_run_payload, validate_model
+from webapp.context import get_context
+from webapp.problems import ProblemError
+from webapp.responses import build_json
+from webapp.routing import Route
+from webapp.run_views import (
+    answer_unchanged,
+    build_links,
+    build_run_view,
+    is_unchanged,
+    load_run,
+    read_run_id,
+    unknown_run,
+    wait_until_terminal,
+)
+from webapp.schemas import (
+    RunList,
+    RunListQuery,
+    RunPatch,
+    RunState,
+    RunSubmitted,
+    RunView,
+    WaitQuery,
+)
+from webapp.telemetry import bind_run_id
+
+_LONGEST_WAIT_SECONDS = 30.0
+_LONGEST_KEY = 255
+_TAG = "Runs"
+
+
+def submit() -> Response:
+    """Validate, persist and enqueue a run; a finished run with the same inputs is returned."""
+    context = get_context()
+    seconds = _read_wait()
+    key = _read_idempotency_key()
+    run_request = parse_run_request(read_run_payload())
+    try:
+        submission = submit_run(context.store, context.settings, run_request, idempotency_key=key)
+    except IdempotencyConflict as error:
+        raise ProblemError(
+            409, "this Idempotency-Key was sent before with another request; use a new key"
+        ) from error
+    record = submission.record
+    bind_run_id(record.run_id)
+    state: str = record.state
+    if seconds > 0 and state not in TERMINAL_STATES:
+        state = wait_until_terminal(record.run_id, seconds)
+    links = build_links(record.run_id)
+    body = {
+        "run_id": record.run_id,
+        "state": state,
+        "cached": submission.cached,
+        "links": links,
+    }
+    return build_json(body, 200 if submission.cached else 202, {"Location": links["self"]})
+
+
+def _read_wait() -> float:
+    """Return how long to hold the answer, in seconds; more than the limit is the limit."""
+    text = request.args.get("wait", "")
+    if text == "":
+        return 0.0
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:  # false for NaN as well
+        raise InputError.of("wait", text, "must be a number of seconds from 0 to 30")
+    return min(seconds, _LONGEST_WAIT_SECONDS)
+
+
+def _read_idempotency_key() -> str | None:
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        return None
+    if not 1 <= len(key) <= _LONGEST_KEY or not key.isascii() or not key.isprintable():
+        raise InputError.of("Idempotency-Key", key, "use 1 to 255 printable ASCII characters")
+    return key
+
+
+def show(run_id: str) -> Response:
+    """Answer a run's state; 304 if nothing changed since the ETag that the client sends."""
+    runs = get_context().store.runs
+    record = load_run(run_id)
+    position = runs.queue_position(record.run_id) if record.state == "queued" else None
+    etag = f"{record.version}" if position is None else f"{record.version}.{position}"
+    if is_unchanged(etag):
+        return answer_unchanged(etag)
+    response = build_json(build_run_view(record, position), headers={"Cache-Control": "no-cache"})
+    response.set_etag(etag, weak=True)
+    return response
+
+
+def list_runs() -> Response:
+    """List runs, one page at a time."""
+    query = read_query(RunListQuery)
+    if query.sort.removeprefix("-") not in SORT_KEYS:
+        known = ", ".join(SORT_KEYS)
+        raise InputError.of("sort", query.sort, f"sort by one of {known}, - in front descends")
+    page = get_context().store.runs.list(RunFilter(**query.model_dump()))
+    return build_json(
+        {"runs": [build_run_view(item) for item in page.items], "next_cursor": page.next_cursor}
+    )
+
+
+def cancel(run_id: str) -> Response:
+    """Cancel a run that has not ended; cancelling it again changes nothing."""
+    record = load_run(run_id)
+    if not get_context().store.runs.cancel(record.run_id):
+        record = load_run(run_id)
+        if record.state != "cancelled":
+            raise ProblemError(409, f"the run has already {record.state}; delete it instead")
+    get_logger(__name__).info("run_cancelled")
+    return build_json({"run_id": record.run_id, "state": "cancelled"})
+
+
+def delete(run_id: str) -> Response:
+    """Delete a run that has ended, with everything stored of it."""
+    record = load_run(run_id)
+    if record.state not in TERMINAL_STATES:
+        raise ProblemError(409, f"the run is {record.state}; cancel it first")
+    get_context().store.runs.delete(record.run_id)
+    get_logger(__name__).info("run_deleted")
+    return Response(status=204)
+
+
+def patch(run_id: str) -> Response:
+    """Change a run's tags or note; what is left out stays."""
+    run_id = read_run_id(run_id)
+    change = validate_model(RunPatch, read_json_object())
+    record = get_context().store.runs.patch(run_id, change.tags, change.note)
+    if record is None:
+        raise unknown_run(run_id)
+    return build_json(build_run_view(record))
+
+
+_SUBMIT_HEADERS = (
+    (
+        "Idempotency-Key",
+        "The same key with the same body submits once; with another body it is 409",
+    ),
+)
+_BODY_TYPES = ("application/json", "application/x-www-form-urlencoded", "multipart/form-data")
+
+ROUTES = (
+    *(
+        Route(
+            "POST",
+            path,
+            submit,
+            "Submit a backtest",
+            _TAG,
+            RunSubmitted,
+            status=202,
+            also=((200, "The same backtest is done already"),),
+            body=RunRequest,
+            body_types=_BODY_TYPES,
+            query=WaitQuery,
+            headers=_SUBMIT_HEADERS,
+            refusals=(400, 409, 413, 415, 422),
+        )
+        for path in ("/api/v1/runs", "/run_backtest")
+    ),
+    Route(
+        "GET",
+        "/api/v1/runs",
+        list_runs,
+        "List runs",
+        _TAG,
+        RunList,
+        query=RunListQuery,
+        refusals=(422,),
+    ),
+    Route(
+        "GET",
+        "/api/v1/runs/{run_id}",
+        show,
+        "State of a run",
+        _TAG,
+        RunView,
+        also=((304, "Nothing changed since the ETag in If-None-Match"),),
+        headers=(("If-None-Match", "ETag of the answer before"),),
+        refusals=(404,),
+    ),
+    Route(
+        "PATCH",
+        "/api/v1/runs/{run_id}",
+        patch,
+        "Change tags or note",
+        _TAG,
+        RunView,
+        body=RunPatch,
+        refusals=(400, 404, 413, 415, 422),
+    ),
+    Route(
+        "DELETE",
+        "/api/v1/runs/{run_id}",
+        delete,
+        "Delete a run that has ended",
+        _TAG,
+        status=204,
+        refusals=(404, 409),
+    ),
+    Route(
+        "POST",
+        "/api/v1/runs/{run_id}/cancel",
+        cancel,
+        "Cancel a run",
+        _TAG,
+        RunState,
+        refusals=(404, 409),
+    ),
+)

@@ -1,0 +1,92 @@
+"""Rules, health, metrics and the API's own description."""
+
+from __future__ import annotations
+
+from flask import Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from backtest.version import __version__
+from storage.errors import StorageUnavailable
+from webapp.context import get_context
+from webapp.health import BrokerHealth, check_broker, check_database, judge
+from webapp.metadata import build_rule_list, build_trading_fields
+from webapp.problems import RETRY_AFTER_SECONDS
+from webapp.responses import build_json
+from webapp.routing import Route
+from webapp.schemas import Alive, Health, RuleList
+
+_TAG = "System"
+
+
+def list_rules() -> Response:
+    """List all rules with their parameters, and the trading parameters they share."""
+    return build_json({"rules": build_rule_list(), "trading": build_trading_fields()})
+
+
+def show_health() -> Response:
+    """Answer the state of database, broker and workers."""
+    context = get_context()
+    broker = check_broker(context.settings, count_workers=True)
+    return _answer_health(check_database(context.engine), broker)
+
+
+def show_alive() -> Response:
+    """Answer that this process answers."""
+    return build_json({"status": "ok"})
+
+
+def show_ready() -> Response:
+    """Answer whether requests can be served: the database and the broker are there."""
+    context = get_context()
+    broker = check_broker(context.settings, count_workers=False)
+    return _answer_health(check_database(context.engine), broker)
+
+
+def _answer_health(database: str, broker: BrokerHealth) -> Response:
+    status = judge(database, broker)
+    body = {
+        "status": status,
+        "database": database,
+        "broker": broker.text,
+        "workers": broker.workers,
+        "version": __version__,
+    }
+    if status == "down":
+        return build_json(body, 503, {"Retry-After": str(RETRY_AFTER_SECONDS)})
+    return build_json(body)
+
+
+def show_metrics() -> Response:
+    """Answer counters in Prometheus' text format."""
+    context = get_context()
+    try:
+        context.telemetry.set_runs(context.store.runs.counts())
+    except StorageUnavailable:
+        context.telemetry.set_runs(None)
+    body = generate_latest(context.telemetry.registry)
+    return Response(body, content_type=CONTENT_TYPE_LATEST)
+
+
+ROUTES = (
+    Route("GET", "/api/v1/rules", list_rules, "List rules", _TAG, RuleList),
+    Route(
+        "GET",
+        "/health",
+        show_health,
+        "State of all parts",
+        _TAG,
+        Health,
+        also=((503, "Database or broker cannot be reached"),),
+    ),
+    Route("GET", "/health/live", show_alive, "The process answers", _TAG, Alive),
+    Route(
+        "GET",
+        "/health/ready",
+        show_ready,
+        "Requests can be served",
+        _TAG,
+        Health,
+        also=((503, "Database or broker cannot be reached"),),
+    ),
+    Route("GET", "/metrics", show_metrics, "Prometheus metrics", _TAG, "text/plain"),
+)

@@ -1,0 +1,92 @@
+"""The application factory; gunicorn calls it as ``webapp.app:create_app()``."""
+
+from __future__ import annotations
+
+from flask import Flask, Response
+
+from storage.database import create_database
+from storage.errors import StorageUnavailable
+from storage.schema import check_schema
+from storage.store import Store
+from tasks.logs import configure_logging, get_logger
+from tasks.settings import Settings, load_settings
+from webapp.api import datasets, presets, results, runs, system
+from webapp.context import WebContext, save_context
+from webapp.openapi import build_openapi
+from webapp.pages import add_pages
+from webapp.problems import add_error_handlers
+from webapp.responses import build_json
+from webapp.routing import Route, add_routes
+from webapp.security import add_security
+from webapp.static_files import add_static_versions
+from webapp.telemetry import Telemetry, add_telemetry
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """Build the web application.
+
+    Parameters
+    ----------
+    settings : Settings, optional
+        Without them this is a process of its own: they are read from the environment, and logging
+        is set up.
+
+    Raises
+    ------
+    InputError
+        For settings that cannot be used.
+    SchemaError
+        If the database's schema is not the one this version works on; the message names the
+        command. A database that cannot be reached is waited for: requests answer 503 until then.
+    """
+    if settings is None:
+        settings = load_settings()
+        configure_logging(settings, "web")
+    engine = create_database(settings.database_url)
+    try:
+        check_schema(engine)
+    except StorageUnavailable as error:
+        get_logger(__name__).warning("database_unavailable", reason=str(error))
+    # A server may fork after this: no connection must be shared by its processes.
+    engine.dispose()
+
+    app = Flask("webapp")
+    app.url_map.strict_slashes = False
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    app.config["MAX_FORM_MEMORY_SIZE"] = settings.max_body_bytes
+    telemetry = Telemetry()
+    save_context(app, WebContext(settings, engine, Store(engine), telemetry))
+    add_telemetry(app, telemetry)
+    add_security(app, settings)
+    add_error_handlers(app)
+    add_static_versions(app)
+    add_routes(app, build_routes())
+    add_pages(app)
+    return app
+
+
+def build_routes() -> tuple[Route, ...]:
+    """Return all operations of the API, its own description last."""
+    described: list[Route] = []
+
+    def show_openapi() -> Response:
+        """Answer the description of the API."""
+        headers = {"Cache-Control": "no-cache"}
+        return build_json(build_openapi(described), headers=headers)
+
+    described += (
+        *runs.ROUTES,
+        *results.ROUTES,
+        *datasets.ROUTES,
+        *presets.ROUTES,
+        *system.ROUTES,
+        Route(
+            "GET",
+            "/api/openapi.json",
+            show_openapi,
+            "This description",
+            "System",
+            "application/json",
+        ),
+    )
+    return tuple(described)

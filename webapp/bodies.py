@@ -1,0 +1,165 @@
+"""Request bodies: JSON read strictly, forms turned into the same shape."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from flask import request
+from pydantic import BaseModel, ValidationError
+
+from backtest.errors import FieldError, InputError
+from rules.base_rule import get_rule
+from rules.spec import TradingSpec, coerce_text, describe_validation_error
+from webapp.problems import ProblemError
+
+_FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
+_MAX_INT_DIGITS = 18  # more do not fit 64 bits; read as float, like every other JSON reader does
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def read_json_object() -> dict[str, Any]:
+    """Return the JSON object of the request's body.
+
+    Raises
+    ------
+    ProblemError
+        415 for another media type, 400 for a body that is not one JSON object: bad UTF-8, NaN or
+        Infinity, a number beyond float64, a name given twice, nesting beyond the parser's depth.
+    RequestEntityTooLarge
+        413, from the reader, before more than the limit is held.
+    """
+    if not request.is_json:
+        shown = request.mimetype or "no Content-Type"
+        raise ProblemError(415, f"send Content-Type: application/json, not {shown}")
+    value = parse_json(request.get_data(cache=False))
+    if not isinstance(value, dict):
+        raise ProblemError(400, f"the body must be a JSON object, not {_name_type(value)}")
+    return value
+
+
+def parse_json(body: bytes) -> Any:
+    """Parse `body` strictly; see `read_json_object` for what is refused."""
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ProblemError(400, f"the body is not UTF-8: byte {error.start} is wrong") from error
+    if not text.strip():
+        raise ProblemError(400, "the body is empty; send a JSON object")
+    try:
+        value = json.loads(
+            text,
+            parse_constant=_refuse_constant,
+            parse_float=_parse_float,
+            parse_int=_parse_int,
+            object_pairs_hook=_build_object,
+        )
+        if "\\u" in text:  # an escaped half of a surrogate pair is no text and cannot be stored
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except json.JSONDecodeError as error:
+        raise ProblemError(
+            400, f"the body is not JSON: {error.msg}, line {error.lineno} column {error.colno}"
+        ) from error
+    except UnicodeEncodeError as error:
+        raise ProblemError(400, "the body holds half of a surrogate pair") from error
+    except RecursionError as error:
+        raise ProblemError(400, "the body is nested too deeply") from error
+    return value
+
+
+def _refuse_constant(name: str) -> float:
+    raise ProblemError(400, f"the body is not JSON: {name} is no JSON number; leave it out or null")
+
+
+def _parse_float(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ProblemError(400, f"the number {text[:40]} is too large")
+    return value
+
+
+def _parse_int(text: str) -> int | float:
+    return int(text) if len(text) <= _MAX_INT_DIGITS else _parse_float(text)
+
+
+def _build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        seen: set[str] = set()
+        name = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        raise ProblemError(400, f"the body gives {name[:80]!r} twice")
+    return value
+
+
+def _name_type(value: object) -> str:
+    names = {list: "a list", str: "a text", bool: "true or false", type(None): "null"}
+    return names.get(type(value), "a number")
+
+
+def read_run_payload() -> dict[str, Any]:
+    """Return the body of a run, JSON or form, in the shape that `parse_run_request` takes."""
+    if request.mimetype in _FORM_TYPES:
+        return build_run_payload(dict(request.form.items()), request.form.getlist("tags"))
+    return read_json_object()
+
+
+def build_run_payload(fields: dict[str, str], tags: list[str]) -> dict[str, Any]:
+    """Turn form fields into the JSON shape of a run.
+
+    ``params.window`` and ``trading.fee_rate`` say where they belong; the short names ``window``
+    and ``fee_rate`` are looked up. An empty field is one that was not filled in, so its default
+    applies.
+    """
+    rule = get_rule(fields.get("rule", ""))
+    param_names = {item.name for item in rule.metadata.parameters} if rule else set()
+    payload: dict[str, Any] = {"params": {}, "trading": {}}
+    for name, text in fields.items():
+        group, _, rest = name.partition(".")
+        if text.strip() == "" or name == "tags":
+            continue
+        if rest and group in ("params", "trading"):
+            payload[group][rest] = coerce_text(text)
+        elif name in param_names:
+            payload["params"][name] = coerce_text(text)
+        elif name in TradingSpec.model_fields:
+            payload["trading"][name] = coerce_text(text)
+        elif name in ("adjust", "force"):
+            payload[name] = True if text.strip().lower() == "on" else coerce_text(text)
+        else:
+            payload[name] = text
+    chosen = [tag.strip() for text in tags for tag in text.split(",") if tag.strip()]
+    return {**payload, "tags": chosen} if chosen else payload
+
+
+def validate_model(model: type[Model], payload: object) -> Model:
+    """Validate `payload` into `model`; every fault becomes a field error."""
+    try:
+        return model.model_validate(payload)
+    except ValidationError as error:
+        raise InputError(describe_validation_error(error)) from error
+
+
+def read_query(model: type[Model]) -> Model:
+    """Validate the query string into `model`; a name given twice is refused."""
+    errors = [
+        FieldError(name, values, "give it once")
+        for name, values in request.args.lists()
+        if len(values) > 1
+    ]
+    if errors:
+        raise InputError(errors)
+    return validate_model(model, {name: text for name, text in request.args.items() if text != ""})
+
+
+def read_limited(parse: Callable[[str], float], text: str, field: str, message: str) -> float:
+    """Return ``parse(text)``, finite, or raise an `InputError` about `field`."""
+    try:
+        value = parse(text)
+    except ValueError:
+        raise InputError.of(field, text, message) from None
+    if not math.isfinite(value):
+        raise InputError.of(field, text, message)
+    return value

@@ -1,0 +1,47 @@
+"""What a request handler may reach: one frozen record per application, no module-level state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+from flask import Flask, current_app
+from sqlalchemy import Engine
+
+from storage.store import Store
+from tasks.settings import Settings
+from webapp.telemetry import Telemetry
+
+_KEY = "stock_backtest"
+
+
+@dataclass(frozen=True, slots=True)
+class WebContext:
+    """Everything an application instance owns.
+
+    Parameters
+    ----------
+    settings : Settings
+        As read from the environment when the application was built.
+    engine : Engine
+        Connections to the database.
+    store : Store
+        Repositories over it.
+    telemetry : Telemetry
+        Counters behind ``/metrics``.
+    """
+
+    settings: Settings
+    engine: Engine
+    store: Store
+    telemetry: Telemetry
+
+
+def save_context(app: Flask, context: WebContext) -> None:
+    """Attach `context` to `app`."""
+    app.extensions[_KEY] = context
+
+
+def get_context() -> WebContext:
+    """Return the context of the application that serves the current request."""
+    return cast(WebContext, current_app.extensions[_KEY])

@@ -1,0 +1,73 @@
+"""Whether what the web tier depends on answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from kombu.exceptions import KombuError
+from redis.exceptions import RedisError
+from sqlalchemy import Engine
+
+from storage.errors import SchemaError, StorageUnavailable
+from storage.schema import check_schema
+from tasks.celery_app import create_celery_app
+from tasks.settings import Settings
+
+_PING_SECONDS = 0.5
+
+Status = Literal["ok", "degraded", "down"]
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerHealth:
+    """What the broker says.
+
+    Parameters
+    ----------
+    text : str
+        ``ok``, ``unused`` or ``unreachable``.
+    workers : int or None
+        Workers that answered a ping; None if nobody could be asked.
+    """
+
+    text: str
+    workers: int | None
+
+
+def check_database(engine: Engine) -> str:
+    """Return ``ok``, ``unreachable``, or what is wrong with the schema."""
+    try:
+        check_schema(engine)
+    except StorageUnavailable:
+        return "unreachable"
+    except SchemaError as error:
+        return str(error)
+    return "ok"
+
+
+def check_broker(settings: Settings, *, count_workers: bool) -> BrokerHealth:
+    """Ask the broker, and through it the workers.
+
+    Parameters
+    ----------
+    count_workers : bool
+        Whether to wait for workers to answer; this takes up to half a second.
+    """
+    if settings.executor == "inline":
+        return BrokerHealth("unused", None)
+    try:
+        with create_celery_app(settings) as app:
+            with app.connection_for_write() as connection:
+                connection.ensure_connection(max_retries=1, timeout=_PING_SECONDS)
+            replies = app.control.ping(timeout=_PING_SECONDS) if count_workers else None
+    except (KombuError, RedisError, OSError):
+        return BrokerHealth("unreachable", None)
+    return BrokerHealth("ok", None if replies is None else len(replies))
+
+
+def judge(database: str, broker: BrokerHealth) -> Status:
+    """Return the state of the whole: without workers runs are accepted, but wait."""
+    if database != "ok" or broker.text == "unreachable":
+        return "down"
+    return "degraded" if broker.workers == 0 else "ok"

@@ -1,0 +1,369 @@
+"""Shapes of requests and answers that only HTTP has; OpenAPI is generated from them.
+
+Runs themselves are described in `rules.spec`. Answers are built as plain dicts for speed; the
+contract tests hold them to these models.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from rules.base_rule import ParameterValue
+from rules.spec import RunSpec, TradingSpec
+from storage.models import MAX_NAME_LENGTH, MAX_SYMBOL_LENGTH
+
+State = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+Tag = Annotated[str, Field(min_length=1, max_length=40)]
+Note = Annotated[str, Field(max_length=2000)]
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ProblemError(_Answer):
+    """One refused field."""
+
+    field: str
+    value: Any
+    message: str
+
+
+class Problem(_Answer):
+    """RFC 9457 problem document."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[ProblemError]
+    run_id: str | None = None
+
+
+class RunPatch(_Request):
+    """What may be changed of a run that exists."""
+
+    tags: Annotated[list[Tag], Field(max_length=20)] | None = None
+    note: Note | None = None
+
+
+class RunListQuery(_Request):
+    """Filters of the run list."""
+
+    state: Annotated[State | None, Field(description="Only runs in this state")] = None
+    symbol: Annotated[str | None, Field(max_length=MAX_SYMBOL_LENGTH)] = None
+    rule: Annotated[str | None, Field(max_length=MAX_SYMBOL_LENGTH)] = None
+    tag: Annotated[str | None, Field(max_length=40)] = None
+    sort: Annotated[
+        str, Field(max_length=40, description="Time or headline metric; a leading minus descends")
+    ] = "-submitted_at"
+    limit: Annotated[int, Field(ge=1, le=200)] = 50
+    cursor: Annotated[
+        str | None, Field(max_length=400, description="`next_cursor` of the page before")
+    ] = None
+
+
+class WaitQuery(_Request):
+    """How long a submission may hold its answer."""
+
+    wait: Annotated[
+        float, Field(ge=0, description="Seconds until the run is terminal, at most 30")
+    ] = 0.0
+
+
+class SeriesQuery(_Request):
+    """Which part of which series, and how many points of it."""
+
+    names: Annotated[str, Field(max_length=1000, description="Comma-separated column names")] = (
+        "equity,benchmark"
+    )
+    start_idx: Annotated[int, Field(ge=0, description="First bar, inclusive")] = 0
+    end_idx: Annotated[int | None, Field(ge=0, description="Last bar, inclusive")] = None
+    points: Annotated[int, Field(ge=2, le=10_000, description="Largest number of points")] = 2000
+
+
+class RunLinks(_Answer):
+    """Where to go on from a submitted run."""
+
+    self: str
+    result: str
+    charts: str
+    view: str
+    cancel: str
+    page: str
+
+
+class RunSubmitted(_Answer):
+    """Answer to a submitted run."""
+
+    run_id: str
+    state: State
+    cached: Annotated[bool, Field(description="The same run was done before; this is that one")]
+    links: RunLinks
+
+
+class RunView(_Answer):
+    """State of one run."""
+
+    run_id: str
+    state: State
+    stage: str
+    progress: Annotated[float, Field(ge=0, le=1)]
+    queue_position: Annotated[int | None, Field(description="1 is next; null once it has started")]
+    submitted_at: str
+    started_at: str | None
+    finished_at: str | None
+    attempt: int
+    error: dict[str, Any] | None
+    fingerprint: str
+    symbol: str
+    rule: str
+    spec: RunSpec
+    metrics: dict[str, float | int | bool | None] | None
+    tags: list[str]
+    note: str
+    has_charts: bool
+    links: RunLinks
+
+
+class RunList(_Answer):
+    """One page of runs."""
+
+    runs: list[RunView]
+    next_cursor: str | None
+
+
+class Trade(_Answer):
+    """One trade of a result."""
+
+    entry_time: str
+    exit_time: str
+    direction: Literal["long", "short"]
+    shares: float
+    entry_price: float
+    exit_price: float
+    commission: float
+    pnl: float
+    return_: Annotated[float | None, Field(alias="return")]
+    bars_held: int
+    exit_reason: str
+    mae: float | None
+    mfe: float | None
+
+
+class PageTrade(Trade):
+    """One trade as the page reads it: with its bars."""
+
+    entry_idx: int
+    exit_idx: int
+
+
+class DataWarningView(_Answer):
+    """A finding about the data of a run."""
+
+    code: str
+    message: str
+    count: int
+    first: str | None
+
+
+class EquityColumns(_Answer):
+    """One entry a bar in every column."""
+
+    time: list[str]
+    equity: list[float | None]
+    cash: list[float | None]
+    position: list[float | None]
+    close: list[float | None]
+
+
+class RunResult(_Answer):
+    """The object of ``stock-backtest backtest --json``."""
+
+    run_id: str | None
+    fingerprint: str
+    engine_version: str
+    results_version: str
+    spec: RunSpec
+    metrics: dict[str, float | int | bool | None]
+    trades: list[Trade]
+    equity: EquityColumns
+    warnings: list[DataWarningView]
+
+
+class RunCharts(_Answer):
+    """Four pictures as ``data:image/png;base64`` URLs."""
+
+    drawdown: str
+    orders: str
+    trade_pnl: str
+    cumulative_return: str
+
+
+class PageView(BaseModel):
+    """View model of the five tabs, without series and trades."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    run_id: str
+    fingerprint: str
+    spec: RunSpec
+    metrics: dict[str, float | int | bool | None]
+    n_bars: int
+    spacing: str
+
+
+class PageSeries(BaseModel):
+    """Columns of equal length: ``idx``, ``time`` and one per asked name."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    idx: list[int]
+    time: list[str]
+
+
+class PageTrades(_Answer):
+    """All trades of a run."""
+
+    trades: list[PageTrade]
+
+
+class RunState(_Answer):
+    """A run after its state was asked to change."""
+
+    run_id: str
+    state: State
+
+
+class DatasetView(_Answer):
+    """One version of a dataset."""
+
+    id: str
+    symbol: str
+    version: int
+    sha256: str
+    n_bars: int
+    start: str
+    end: str
+    spacing: str
+    periods_per_year: float
+    has_adjustment: bool
+    warnings: list[DataWarningView]
+    file_name: str
+    created_at: str
+
+
+class DatasetList(_Answer):
+    """All datasets, the current version of each symbol."""
+
+    datasets: list[DatasetView]
+
+
+class DatasetQuery(_Request):
+    """Which dataset is meant."""
+
+    symbol: Annotated[str, Field(max_length=MAX_SYMBOL_LENGTH)]
+
+
+class DatasetUpload(BaseModel):
+    """Multipart form of an upload."""
+
+    file: Annotated[
+        str, Field(description="CSV or Parquet", json_schema_extra={"format": "binary"})
+    ]
+    symbol: Annotated[str, Field(min_length=1, max_length=MAX_SYMBOL_LENGTH)]
+    date_format: Annotated[
+        str | None, Field(max_length=40, description="strptime format; send it before the file")
+    ] = None
+
+
+class PresetRequest(_Request):
+    """A named set of inputs; everything of a run but its tags and note."""
+
+    name: Annotated[str, Field(min_length=1, max_length=MAX_NAME_LENGTH)]
+    rule: Annotated[str, Field(min_length=1, max_length=MAX_SYMBOL_LENGTH)]
+    params: dict[str, ParameterValue] = Field(default_factory=dict)
+    trading: TradingSpec = Field(default_factory=TradingSpec)
+    dataset: Annotated[str | None, Field(min_length=1, max_length=128)] = None
+    start: str | None = None
+    end: str | None = None
+    adjust: bool = True
+
+
+class PresetView(PresetRequest):
+    """A stored preset."""
+
+    id: str
+    created_at: str
+    updated_at: str
+
+
+class PresetList(_Answer):
+    """All presets, by name."""
+
+    strategies: list[PresetView]
+
+
+class ParameterView(_Answer):
+    """One input, as a form needs it."""
+
+    name: str
+    type: Literal["int", "float", "bool", "choice"]
+    default: ParameterValue | None
+    help: str
+    minimum: float | None
+    maximum: float | None
+    exclusive_minimum: bool
+    exclusive_maximum: bool
+    unit: str
+    choices: list[str]
+    optional: Annotated[bool, Field(description="null switches it off")]
+
+
+class ConstraintView(_Answer):
+    """A relation that two parameters must keep."""
+
+    left: str
+    operator: Literal["<", "<="]
+    right: str
+
+
+class RuleView(_Answer):
+    """One trading rule."""
+
+    name: str
+    title: str
+    summary: str
+    version: str
+    source: str
+    parameters: list[ParameterView]
+    constraints: list[ConstraintView]
+
+
+class RuleList(_Answer):
+    """All rules and the trading parameters that every rule shares."""
+
+    rules: list[RuleView]
+    trading: list[ParameterView]
+
+
+class Health(_Answer):
+    """State of what the web tier depends on."""
+
+    status: Literal["ok", "degraded", "down"]
+    database: str
+    broker: str
+    workers: int | None
+    version: str
+
+
+class Alive(_Answer):
+    """The process answers."""
+
+    status: Literal["ok"]
