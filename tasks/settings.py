@@ -40,7 +40,11 @@ class Settings:
         A worker that has not reported for this long has lost its run.
     max_attempts : int
         How often a run is started before it fails for good.
-    max_upload_mb, max_bars, max_body_kb, max_result_seconds : int
+    maintenance_interval_seconds : float
+        How often maintenance looks for lost runs.
+    broker_timeout_seconds : float
+        How long one exchange with the broker may take before it counts as down.
+    max_upload_mb, max_bars, max_body_kb, max_run_seconds : int
         Limits on files, bars per dataset, JSON bodies and one run's computing time.
     max_combinations : int
         Largest sweep.
@@ -57,6 +61,7 @@ class Settings:
     retention_days: int = 0
     lease_seconds: float = 10.0
     maintenance_interval_seconds: float = 2.0
+    broker_timeout_seconds: float = 2.0
     max_attempts: int = 3
     max_upload_mb: int = 64
     max_bars: int = 5_000_000

@@ -1,0 +1,42 @@
+"""Settings of gunicorn, read by it from this module (``--config python:cli.gunicorn_config``)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from gunicorn.glogging import Logger  # type: ignore[import-untyped]
+
+from tasks.logs import configure_logging
+from tasks.process_guard import die_with_parent
+from tasks.settings import load_settings
+
+
+class GunicornLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
+    """gunicorn's own lines through our handler, in our format."""
+
+    def setup(self, cfg: Any) -> None:
+        """Configure logging in place of gunicorn, which would attach handlers of its own."""
+        super().setup(cfg)
+        configure_logging(load_settings(), "web")
+        for log in (self.error_log, self.access_log):
+            log.handlers.clear()
+            log.propagate = True
+
+
+logger_class = GunicornLogger
+worker_class = "gthread"
+# Heartbeats of its processes, in memory: the web tier writes nothing to a disk.
+worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
+control_socket_disable = True
+# Requests end long before; a process silent for this long hangs and is replaced. [seconds]
+timeout = 60
+graceful_timeout = 5
+keepalive = 15
+# The application logs each request itself, with its run_id.
+accesslog = None
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    """Tie each process to the main one."""
+    die_with_parent(worker.ppid)

@@ -1,0 +1,98 @@
+"""The `stock-backtest` command: subcommands loaded on demand, errors turned into exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Mapping, Sequence
+
+import click
+
+from backtest.errors import InputError
+from backtest.version import __version__
+
+EXIT_DONE, EXIT_FAILED, EXIT_BAD_INPUT, EXIT_UNREACHABLE, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
+
+# `module:attribute` of every subcommand. Loaded on use: `backtest` must not wait for what `up`
+# needs, and the other way round.
+COMMANDS: Mapping[str, str] = {
+    "backtest": "cli.backtest:backtest_command",
+    "up": "cli.up:up",
+    "web": "cli.processes:web",
+    "worker": "cli.processes:worker",
+    "maintenance": "cli.processes:maintenance",
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands in the order in which one needs them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command of that name."""
+        target = COMMANDS.get(cmd_name)
+        if target is None:
+            return None
+        module, _, attribute = target.partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="stock-backtest")
+def group() -> None:
+    """Backtest trading rules: here, or on a platform that `stock-backtest up` starts."""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 1 failed, 2 bad input, 3 service unreachable."""
+    sys.exit(run(argv))
+
+
+def run(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    An unexpected error is not caught: its traceback is what its reporter needs, and Python's own
+    exit code for it is 1.
+    """
+    try:
+        result = group.main(
+            args=None if argv is None else list(argv),
+            prog_name="stock-backtest",
+            standalone_mode=False,
+        )
+    except click.exceptions.Abort:
+        return EXIT_INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except InputError as error:
+        for item in error.errors:
+            click.echo(f"error: {item}", err=True)
+        return EXIT_BAD_INPUT
+    except Exception as error:
+        code = _find_exit_code(error)
+        if code is None:
+            raise
+        click.echo(f"error: {error}", err=True)
+        return code
+    return result if isinstance(result, int) else EXIT_DONE
+
+
+def _find_exit_code(error: Exception) -> int | None:
+    # By name, because the modules that define them are expensive and have been imported already if
+    # the error was raised.
+    codes = {
+        "storage.errors.StorageUnavailable": EXIT_UNREACHABLE,
+        "storage.errors.SchemaError": EXIT_UNREACHABLE,
+        "cli.client.ServerUnavailable": EXIT_UNREACHABLE,
+        "cli.client.RunFailed": EXIT_FAILED,
+    }
+    return codes.get(f"{type(error).__module__}.{type(error).__qualname__}")
+
+
+if __name__ == "__main__":
+    main()

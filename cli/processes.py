@@ -1,0 +1,107 @@
+"""One process each, for production: `web`, `worker`, `maintenance`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+
+import click
+
+from backtest.errors import InputError
+from tasks.settings import Settings, load_settings
+
+
+@click.command()
+@click.option("--processes", default=1, show_default=True, type=click.IntRange(1, 64))
+@click.option("--threads", default=8, show_default=True, type=click.IntRange(1, 256))
+def web(processes: int, threads: int) -> None:
+    """Serve the page and the API with gunicorn."""
+    settings = load_service_settings()
+    # By exec and not by import: the command line has loaded things that the web tier does without.
+    os.execv(sys.executable, [sys.executable, *build_web_arguments(settings, processes, threads)])  # noqa: S606
+
+
+def build_web_arguments(settings: Settings, processes: int, threads: int) -> list[str]:
+    """Return the interpreter's arguments that serve the page on `settings.bind`."""
+    return [
+        "-P",  # a directory named `webapp` where somebody happens to stand is not ours
+        "-m",
+        "gunicorn",
+        "--config",
+        "python:cli.gunicorn_config",
+        "--bind",
+        settings.bind,
+        "--workers",
+        str(processes),
+        "--threads",
+        str(threads),
+        "webapp.app:create_app()",
+    ]
+
+
+@click.command()
+@click.option(
+    "--concurrency",
+    type=click.IntRange(1, 1024),
+    help="Processes; by default one per core.",
+)
+@click.option("--name", default="worker", show_default=True, help="Unique per broker and host.")
+def worker(concurrency: int | None, name: str) -> None:
+    """Execute runs from the queue."""
+    from tasks.worker import run_worker
+
+    settings = load_service_settings()
+    processes = concurrency or len(os.sched_getaffinity(0))
+    sys.exit(run_worker(settings, concurrency=processes, name=name))
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="Make one pass and end.")
+def maintenance(once: bool) -> None:
+    """Start lost runs again and send what never arrived; any number of these may run."""
+    from storage.database import create_database
+    from storage.schema import check_schema
+    from storage.store import Store
+    from tasks.logs import configure_logging
+    from tasks.maintenance import maintain_forever, run_maintenance_pass
+
+    settings = load_service_settings()
+    configure_logging(settings, "maintenance")
+    database = create_database(settings.database_url)
+    check_schema(database)
+    store = Store(database)
+    if once:
+        run_maintenance_pass(store, settings)
+        return
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, frame: stop.set())
+    maintain_forever(store, settings, stop)
+
+
+def load_service_settings() -> Settings:
+    """Read the settings of a process that needs both database and broker.
+
+    Raises
+    ------
+    InputError
+        If one of them is missing.
+    """
+    settings = load_settings()
+    for name, value, example in (
+        (
+            "DATABASE_URL",
+            settings.database_url,
+            "mysql+pymysql://user:password@host/stock_backtest",
+        ),
+        ("BROKER_URL", settings.broker_url, "redis://:password@host:6379/0"),
+    ):
+        if not value:
+            raise InputError.of(
+                f"STOCK_BACKTEST_{name}",
+                None,
+                f"is not set; write for example {example}, or use `stock-backtest up`",
+            )
+    return settings

@@ -1,0 +1,164 @@
+"""The worker: a Celery worker whose processes have the kernels loaded before the first message."""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from celery import Celery, signals
+
+from storage.database import create_database
+from storage.schema import check_schema
+from storage.store import Store
+from tasks.celery_app import RUN_QUEUE, RUN_TASK, create_celery_app
+from tasks.execute import BarsCache, execute_run
+from tasks.logs import configure_logging, get_logger
+from tasks.process_guard import die_with_parent
+from tasks.settings import Settings
+
+if TYPE_CHECKING:
+    from celery.app.task import Task
+
+log = get_logger(__name__)
+
+
+class WorkerProcess:
+    """What one pool process holds between runs: its database connections and its bars.
+
+    Built in the parent, filled in the child: connections must never cross a fork.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.cache = BarsCache()
+        self._store: Store | None = None
+
+    @property
+    def store(self) -> Store:
+        """The store of this process, connected on first use."""
+        if self._store is None:
+            self._store = Store(create_database(self.settings.database_url))
+        return self._store
+
+    def execute(self, run_id: str, worker: str) -> str:
+        """Execute one message; see `tasks.execute.execute_run`."""
+        return execute_run(self.store, self.settings, run_id, worker, self.cache)
+
+
+def build_worker_app(settings: Settings) -> Celery:
+    """Return the Celery application with its tasks and the start-up of its processes."""
+    app = create_celery_app(settings)
+    process = WorkerProcess(settings)
+
+    def run(task: Task, run_id: str) -> str:
+        return process.execute(run_id, f"{task.request.hostname}/{os.getpid()}")
+
+    app.task(run, name=RUN_TASK, bind=True)
+    return app
+
+
+def run_worker(
+    settings: Settings, *, concurrency: int, name: str = "worker", queues: str = RUN_QUEUE
+) -> int:
+    """Run a worker until it is told to stop; return the process's exit code.
+
+    Parameters
+    ----------
+    concurrency : int
+        Processes that execute runs, each one at a time.
+    name : str
+        Node name in front of the host name, unique per broker and host.
+    queues : str
+        Comma-separated queues to take messages from.
+
+    Raises
+    ------
+    SchemaError
+        If the database is empty or outdated; the message names the command to run.
+    StorageUnavailable
+        If the database cannot be reached.
+    """
+    configure_logging(settings, "worker")
+    prepare_numba()
+    database = create_database(settings.database_url)
+    check_schema(database)
+    database.dispose()
+    started = time.perf_counter()
+    warm_kernels()
+    log.info("kernels_ready", seconds=round(time.perf_counter() - started, 2))
+    app = build_worker_app(settings)
+    _connect_signals(settings)
+    worker = app.Worker(
+        hostname=f"{name}@{socket.gethostname()}",
+        pool_cls="prefork",
+        concurrency=concurrency,
+        queues=queues,
+        loglevel=settings.log_level,
+        # Both talk to every other worker at start and serve nothing that we use.
+        without_gossip=True,
+        without_mingle=True,
+        quiet=True,
+    )
+    worker.start()
+    return int(worker.exitcode or 0)
+
+
+def _connect_signals(settings: Settings) -> None:
+    def keep_our_logging(**_: Any) -> None:
+        """Tell Celery by being connected that logging is configured already."""
+
+    def start_process(**_: Any) -> None:
+        die_with_parent()
+        configure_logging(settings, "worker")
+
+    # Celery keeps weak references to receivers unless told otherwise.
+    signals.setup_logging.connect(keep_our_logging, weak=False)
+    signals.worker_process_init.connect(start_process, weak=False)
+
+
+def prepare_numba() -> None:
+    """Set numba's environment before its first import: one thread, and a cache it can write.
+
+    One process per core is the parallelism; a thread pool in each would only fight over cores.
+    """
+    for variable in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(variable, "1")
+    if "NUMBA_CACHE_DIR" in os.environ or _is_writable(Path(__file__).parents[1] / "backtest"):
+        return
+    # An installation that is read-only or belongs to somebody else: kernels are compiled once per
+    # boot into a directory of this user.
+    os.environ["NUMBA_CACHE_DIR"] = str(
+        Path(tempfile.gettempdir()) / f"stock-backtest-kernels-{os.getuid()}"
+    )
+
+
+def _is_writable(package: Path) -> bool:
+    cache = package / "__pycache__"
+    return os.access(cache if cache.is_dir() else package, os.W_OK)
+
+
+def warm_kernels() -> None:
+    """Load, or compile once per machine, every kernel that a run needs.
+
+    Computes each registered rule on a few made-up bars, in the parent: forked processes, also those
+    that replace a killed one, start warm and share the memory.
+    """
+    import numpy as np
+
+    from backtest.bars import build_bars
+    from rules.base_rule import list_rules
+    from rules.spec import parse_run_request
+    from tasks.compute import build_local_run_spec, compute_run
+
+    n_bars = 300
+    # [days] * [hours / day] * [seconds / hour] * [ns / second] = [ns]
+    timestamps = np.arange(n_bars, dtype=np.int64) * 24 * 3600 * 1_000_000_000
+    close = 100.0 + 10.0 * np.sin(np.arange(n_bars) / 5.0)
+    bars, warnings = build_bars(timestamps, close, close + 1.0, close - 1.0, close)
+    for rule in list_rules():
+        request = parse_run_request({"dataset": "WARM", "rule": rule.metadata.name})
+        compute_run(build_local_run_spec(request, "WARM", bars), bars, warnings)
