@@ -9,21 +9,31 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from backtest.errors import FieldError, InputError
 from rules.base_rule import ParameterValue, get_rule, list_rules
-from rules.rule_validator import validate_params
+from rules.rule_validator import suggest_name, validate_params
+from rules.spec_messages import describe_fault
 
 SizeType = Literal["percent", "value", "shares"]
 Direction = Literal["long_only", "long_short", "short_only"]
 Fill = Literal["next_open", "same_close", "worst_of_bar"]
 
-_FRACTION_OFF = "a fraction above 0 and below 1, or leave it empty for off"
+# Stricter than int() and float(), which also take "1_000", "infinity" and digits of any script.
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
 def _unit(unit: str) -> dict[str, Any]:
@@ -76,7 +86,11 @@ class TradingSpec(BaseModel):
         Field(gt=0, le=1e15, description="Size of an entry; percent takes a fraction, 1 is all in"),
     ] = 1.0
     size_type: Annotated[
-        SizeType, Field(description="What size counts: fraction of cash, currency or shares")
+        SizeType,
+        Field(
+            description="What size counts: fraction of cash, currency or shares",
+            validate_default=True,
+        ),
     ] = "percent"
     lot_size: Annotated[
         float,
@@ -164,12 +178,16 @@ class TradingSpec(BaseModel):
         ),
     ] = 0.0
 
-    @model_validator(mode="after")
-    def _size_fits_its_type(self) -> TradingSpec:
-        if self.size_type == "percent" and self.size > 1:
-            remedy = f"; write {self.size / 100:g} for {self.size:g} %" if self.size <= 100 else ""
-            raise InputError.of("size", self.size, f"percent takes a fraction in (0, 1]{remedy}")
-        return self
+    @field_validator("size_type")
+    @classmethod
+    def _fits_the_size(cls, value: str, info: ValidationInfo) -> str:
+        # On the later of the two fields, not on the model: a model validator is not reached where
+        # any other field is wrong, and all errors are to be reported at once.
+        size = info.data.get("size", 1.0)
+        if value == "percent" and size > 1:
+            remedy = f"; write {size / 100:g} for {size:g} %" if size <= 100 else ""
+            raise InputError.of("size", size, f"percent takes a fraction in (0, 1]{remedy}")
+        return value
 
 
 class RunRequest(BaseModel):
@@ -205,15 +223,20 @@ class RunRequest(BaseModel):
 
 
 def validate_time_text(value: str | None) -> str | None:
-    """Return an ISO 8601 date or date-time unchanged, None for empty text, or raise ValueError."""
-    if value is None or value.strip() == "":
+    """Return an ISO 8601 date or date-time, None for empty text, or raise ValueError.
+
+    A bare date comes back as YYYY-MM-DD, so that its spellings share a fingerprint; a date-time
+    stays as it is, because what it means depends on the spacing of the bars.
+    """
+    text = (value or "").strip()
+    if not text:
         return None
-    text = value.strip()
     try:
-        if len(text) == 10:
-            date.fromisoformat(text)
-        else:
-            datetime.fromisoformat(text)
+        return date.fromisoformat(text).isoformat()
+    except ValueError:
+        pass
+    try:
+        datetime.fromisoformat(text)
     except ValueError:
         raise ValueError("write a date as YYYY-MM-DD or a time as YYYY-MM-DDTHH:MM:SSZ") from None
     return text
@@ -274,8 +297,7 @@ def parse_run_request(payload: object) -> RunRequest:
     rule_name, raw_params = payload.get("rule"), payload.get("params", {})
     rule = get_rule(rule_name) if isinstance(rule_name, str) else None
     if isinstance(rule_name, str) and rule_name and rule is None:
-        known = ", ".join(known_rule.metadata.name for known_rule in list_rules())
-        errors.append(FieldError("rule", rule_name, f"no such rule; choose one of {known}"))
+        errors.append(FieldError("rule", rule_name, _describe_unknown_rule(rule_name)))
     elif rule is not None and isinstance(raw_params, Mapping):
         try:
             params = validate_params(rule.metadata, raw_params)
@@ -286,45 +308,34 @@ def parse_run_request(payload: object) -> RunRequest:
         # The rule's own validator has the better words for params; pydantic sees the result.
         shown = {**payload, "params": params if isinstance(raw_params, Mapping) else raw_params}
         request = RunRequest.model_validate(shown)
-    except InputError as error:  # raised by our own model validators
-        errors.extend(
-            FieldError(f"trading.{item.field}", item.value, item.message) for item in error.errors
-        )
     except ValidationError as error:
         errors.extend(describe_validation_error(error))
-    if errors:
+    if request is None or errors:
         raise InputError(errors)
-    assert request is not None  # noqa: S101  # either errors or a request
     return request
+
+
+def _describe_unknown_rule(name: str) -> str:
+    known = [rule.metadata.name for rule in list_rules()]
+    return f"no such rule; choose one of {', '.join(known)}{suggest_name(name, known)}"
 
 
 def describe_validation_error(error: ValidationError) -> list[FieldError]:
     """Translate pydantic's findings into our field errors, without its jargon."""
-    found = []
+    groups = {"": RunRequest.model_fields, "trading": TradingSpec.model_fields}
+    found: list[FieldError] = []
     for item in error.errors(include_url=False):
-        field = ".".join(str(part) for part in item["loc"]) or "body"
-        message, value = item["msg"], item["input"]
         cause = item.get("ctx", {}).get("error")
-        if isinstance(cause, InputError):
-            inner = cause.errors[0]
-            prefix = f"{field}." if field != "body" else ""
-            found.append(FieldError(prefix + inner.field, inner.value, inner.message))
-            continue
-        if item["type"] == "missing":
-            message, value = "this field is required", None
-        elif item["type"] == "extra_forbidden":
-            message = "unknown field; remove it or correct its name"
-        elif cause is not None:
-            message = str(cause)
-        if field in ("trading.stop_loss", "trading.trailing_stop"):
-            message = _FRACTION_OFF
-        found.append(
-            FieldError(
-                field,
-                value,
-                message.removeprefix("Value error, ").replace("Input should be", "must be"),
+        if isinstance(cause, InputError):  # it names the field beside the one that it came from
+            parent = item["loc"][:-1]
+            found.extend(
+                FieldError(".".join((*map(str, parent), inner.field)), inner.value, inner.message)
+                for inner in cause.errors
             )
-        )
+            continue
+        field = ".".join(str(part) for part in item["loc"]) or "body"
+        value = None if item["type"] == "missing" else item["input"]
+        found.append(FieldError(field, value, describe_fault(item, groups)))
     return found
 
 
@@ -340,17 +351,17 @@ def coerce_text_fields(fields: Mapping[str, str]) -> dict[str, Any]:
 def coerce_text(text: str) -> Any:
     """Return the JSON value that `text` reads as; see `coerce_text_fields`."""
     stripped = text.strip()
-    if stripped.lower() in ("", "off", "none", "null"):
+    word = stripped.lower()
+    if word in ("", "off", "none", "null"):
         return None
-    if stripped.lower() in ("true", "false"):
-        return stripped.lower() == "true"
-    for kind in (int, float):
-        try:
-            value = kind(stripped)
-        except ValueError:
-            continue
-        return value if math.isfinite(value) else stripped
-    return stripped
+    if word in ("true", "false"):
+        return word == "true"
+    if not _NUMBER.fullmatch(stripped):
+        return stripped
+    number = float(stripped)
+    if not math.isfinite(number):
+        return stripped
+    return int(stripped) if stripped.lstrip("+-").isdigit() else number
 
 
 def compute_fingerprint(
@@ -362,11 +373,15 @@ def compute_fingerprint(
     """
     body = spec.to_json_dict()
     body["dataset"] = {"sha256": spec.dataset.sha256, "adjusted": spec.dataset.adjusted}
-    # 14 and 14.0 are the same parameter value.
-    body["params"] = {
-        name: value if isinstance(value, bool | str) else float(value)
-        for name, value in body["params"].items()
-    }
+    for group in ("params", "trading"):
+        body[group] = {name: _canonicalise(value) for name, value in body[group].items()}
     body["versions"] = {"engine": engine_hash, "rule": rule_version, "results": results_version}
     canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _canonicalise(value: ParameterValue | None) -> ParameterValue | None:
+    """Return one form of equal values: 14 and 14.0 are the same, and so are 0.0 and -0.0."""
+    if value is None or isinstance(value, bool | str):
+        return value
+    return float(value) + 0.0
