@@ -21,6 +21,18 @@ COMMANDS: Mapping[str, str] = {
     "web": "cli.processes:web",
     "worker": "cli.processes:worker",
     "maintenance": "cli.processes:maintenance",
+    "db": "cli.data_commands:db_group",
+    "dataset": "cli.data_commands:dataset_group",
+    "run": "cli.data_commands:run_group",
+    "verify": "cli.info_commands:verify_command",
+    "rules": "cli.info_commands:rules_command",
+    "doctor": "cli.info_commands:doctor_command",
+    "db": "cli.data_commands:db_group",
+    "dataset": "cli.data_commands:dataset_group",
+    "run": "cli.data_commands:run_group",
+    "verify": "cli.info_commands:verify_command",
+    "rules": "cli.info_commands:rules_command",
+    "doctor": "cli.info_commands:doctor_command",
 }
 
 
@@ -67,11 +79,11 @@ def run(argv: Sequence[str] | None = None) -> int:
     except click.exceptions.Abort:
         return EXIT_INTERRUPTED
     except click.ClickException as error:
-        error.show()
+        # One line, as for every refusal; click's own form adds a usage block.
+        click.echo(f"error: {' '.join(error.format_message().split())}", err=True)
         return error.exit_code
     except InputError as error:
-        for item in error.errors:
-            click.echo(f"error: {item}", err=True)
+        click.echo(f"error: {error}", err=True)
         return EXIT_BAD_INPUT
     except Exception as error:
         code = _find_exit_code(error)
@@ -90,6 +102,7 @@ def _find_exit_code(error: Exception) -> int | None:
         "storage.errors.SchemaError": EXIT_UNREACHABLE,
         "cli.client.ServerUnavailable": EXIT_UNREACHABLE,
         "cli.client.RunFailed": EXIT_FAILED,
+        "cli.info_commands.CheckFailed": EXIT_FAILED,
     }
     return codes.get(f"{type(error).__module__}.{type(error).__qualname__}")
 
