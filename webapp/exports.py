@@ -6,13 +6,13 @@ import csv
 import io
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import orjson
 from numpy.typing import NDArray
 
 from adapters.adapter import build_result_document, to_json_list
-from backtest.bars import format_times
+from backtest.bars import Spacing, format_times
 from webapp.responses import encode_json
 
 _BLOCK_ROWS = 10_000
@@ -70,7 +70,7 @@ def _drain(buffer: io.StringIO) -> bytes:
 
 
 def iterate_series_rows(
-    columns: Mapping[str, NDArray[Any]], names: Sequence[str], spacing: str
+    columns: Mapping[str, NDArray[Any]], names: Sequence[str], spacing: Spacing
 ) -> Iterator[Sequence[object]]:
     """Yield one row per bar: its time and the named columns."""
     n_bars = columns["time"].size
@@ -110,7 +110,7 @@ TRADE_COLUMNS = (
 
 
 def write_series_json(
-    columns: Mapping[str, NDArray[Any]], names: Sequence[str], spacing: str
+    columns: Mapping[str, NDArray[Any]], names: Sequence[str], spacing: Spacing
 ) -> Iterator[bytes]:
     """Yield ``{"time": [...], name: [...]}`` block by block; undefined values are null."""
     yield b'{"time":'
@@ -121,7 +121,7 @@ def write_series_json(
     yield b"}"
 
 
-def _write_list(values: NDArray[Any], spacing: str | None) -> Iterator[bytes]:
+def _write_list(values: NDArray[Any], spacing: Spacing | None) -> Iterator[bytes]:
     separator = b"["
     for first in range(0, values.size, _BLOCK_ROWS):
         block = values[first : first + _BLOCK_ROWS]
@@ -149,7 +149,7 @@ def write_result(
         yield separator + orjson.dumps(key) + b":"
         separator = b","
         if key == "equity":
-            yield from write_series_json(columns, names, summary["spacing"])
+            yield from write_series_json(columns, names, cast(Spacing, summary["spacing"]))
         else:
             yield encode_json(value)
     yield b"}"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from flask import Response, request
 
-from backtest.bars import format_times
+from backtest.bars import Spacing, format_times
 from backtest.errors import FieldError, InputError
 from storage.bar_files import FileLimits
 from storage.ingest import IngestProcess
@@ -27,7 +27,7 @@ _TAG = "Datasets"
 def build_dataset_view(record: DatasetRecord) -> dict[str, Any]:
     """Return a dataset as JSON-safe values; see `webapp.schemas.DatasetView`."""
     span = np.array([record.first_ns, record.last_ns], dtype=np.int64)
-    start, end = format_times(span, record.spacing)
+    start, end = format_times(span, cast(Spacing, record.spacing))
     warnings: list[Mapping[str, Any]] = list(record.warnings)
     return {
         "id": record.id,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
 from flask import Response
 
@@ -27,15 +28,22 @@ from webapp.exports import (
 from webapp.problems import ProblemError
 from webapp.responses import JSON, build_json, encode_json
 from webapp.routing import Route
-from webapp.run_views import answer_unchanged, is_unchanged, load_succeeded_run
+from webapp.run_views import answer_unchanged, is_unchanged, load_succeeded_run, unknown_run
 from webapp.schemas import PageSeries, PageTrades, PageView, RunCharts, RunResult, SeriesQuery
 
 _CHART_WAIT_SECONDS = 5.0
 _CHART_POLL_SECONDS = 0.05
 _RESULT_COLUMNS = ("time", "equity", "cash", "position", "close")
+# Of every run; its indicators come on top.
+_SERIES = (
+    *("open", "high", "low", "close", "equity", "cash", "position", "benchmark"),
+    *("drawdown", "benchmark_drawdown", "exposure"),
+)
 _EXTENSIONS = {"csv": "text/csv", "json": JSON}
 _NOT_DONE = (404, 409)
 _TAG = "Results"
+
+Stored = TypeVar("Stored")
 
 
 def show_result(run_id: str) -> Response:
@@ -46,9 +54,9 @@ def show_result(run_id: str) -> Response:
         return answer_unchanged(etag)
     runs = get_context().store.runs
     body = write_result(
-        runs.load_summary(record.run_id),
-        runs.load_trades(record.run_id),
-        runs.load_columns(record.run_id, _RESULT_COLUMNS),
+        _require(runs.load_summary(record.run_id), record),
+        _require(runs.load_trades(record.run_id), record),
+        _require(runs.load_columns(record.run_id, _RESULT_COLUMNS), record),
         record.run_id,
     )
     return _build_immutable(body, etag)
@@ -75,7 +83,7 @@ def show_view(run_id: str) -> Response:
     etag = _result_etag(record)
     if is_unchanged(etag):
         return answer_unchanged(etag)
-    summary = get_context().store.runs.load_summary(record.run_id)
+    summary = _require(get_context().store.runs.load_summary(record.run_id), record)
     return _build_immutable([encode_json({"run_id": record.run_id, **summary})], etag)
 
 
@@ -84,16 +92,17 @@ def show_series(run_id: str) -> Response:
     query = read_query(SeriesQuery)
     record = load_succeeded_run(run_id)
     runs = get_context().store.runs
-    summary = runs.load_summary(record.run_id)
     names = _read_names(query.names)
-    known = runs.list_columns(record.run_id)
-    unknown = [name for name in names if name not in known or name == "time"]
+    summary = _require(runs.load_summary(record.run_id), record)
+    columns = _require(runs.load_columns(record.run_id, ("time", *names)), record)
+    unknown = [name for name in names if name not in columns or name == "time"]
     if unknown:
-        shown = ", ".join(name for name in known if name != "time")
+        shown = ", ".join(
+            (*_SERIES, *(f"indicator:{name}" for name in summary["rule"]["indicators"]))
+        )
         raise InputError(
             [FieldError("names", name, f"no such series; choose of {shown}") for name in unknown]
         )
-    columns = runs.load_columns(record.run_id, ("time", *names))
     view = build_series_view(
         columns,
         names,
@@ -118,7 +127,7 @@ def show_trades(run_id: str) -> Response:
     etag = _result_etag(record)
     if is_unchanged(etag):
         return answer_unchanged(etag)
-    trades = get_context().store.runs.load_trades(record.run_id)
+    trades = _require(get_context().store.runs.load_trades(record.run_id), record)
     return _build_immutable([encode_json({"trades": trades})], etag)
 
 
@@ -141,24 +150,31 @@ def export(run_id: str, table: str, extension: str) -> Response:
 def _write_table(record: RunRecord, table: str, extension: str) -> Iterator[bytes]:
     runs, run_id = get_context().store.runs, record.run_id
     if table == "metrics":
-        summary = runs.load_summary(run_id)
+        summary = _require(runs.load_summary(run_id), record)
         if extension == "csv":
             return write_csv(("metric", "run", "benchmark"), iterate_metric_rows(summary))
         chosen = {name: summary[name] for name in ("metrics", "benchmark", "undefined")}
         return iter([encode_json(chosen)])
     if table == "trades":
-        trades = runs.load_trades(run_id)
+        trades = _require(runs.load_trades(run_id), record)
         if extension == "csv":
             return write_csv(TRADE_COLUMNS, iterate_trade_rows(trades))
         return iter(
             [encode_json([{name: trade[name] for name in TRADE_COLUMNS} for trade in trades])]
         )
     names = SERIES_TABLES[table]
-    columns = runs.load_columns(run_id, ("time", *names))
-    spacing = runs.load_summary(run_id)["spacing"]
+    columns = _require(runs.load_columns(run_id, ("time", *names)), record)
+    spacing = _require(runs.load_summary(run_id), record)["spacing"]
     if extension == "csv":
         return write_csv(("time", *names), iterate_series_rows(columns, names, spacing))
     return write_series_json(columns, names, spacing)
+
+
+def _require(found: Stored | None, record: RunRecord) -> Stored:
+    """Return a part of a result; it is gone if the run was deleted since it was looked up."""
+    if found is None:
+        raise unknown_run(record.run_id)
+    return found
 
 
 def _result_etag(record: RunRecord) -> str:
