@@ -105,7 +105,7 @@ def prepare_trade_pnl(
 ) -> TradePnlData:
     """Return the P&L of every trade, numbered from 1."""
     pnl = np.array([trade["pnl"] for trade in trades], dtype=np.float64)
-    return TradePnlData(_title("Trade P&L", summary), np.arange(1, pnl.size + 1), pnl)
+    return TradePnlData(_title("P&L by trade", summary), np.arange(1, pnl.size + 1), pnl)
 
 
 def _curves(

@@ -63,7 +63,7 @@ def draw_drawdown(axes: Axes, data: Curves) -> None:
     axes.fill_between(data.time, data.run, 0.0, color=_LOSS, alpha=0.3, linewidth=0)
     axes.plot(data.time, data.benchmark, color=_BENCHMARK, linewidth=0.8, label="buy and hold")
     axes.plot(data.time, data.run, color=_TEXT, linewidth=1.1, label="strategy")
-    _finish(axes, data.title, percent=True)
+    _finish(axes, data.title, percent=True, legend="lower left")
 
 
 def draw_cumulative_return(axes: Axes, data: Curves) -> None:
@@ -101,8 +101,7 @@ def draw_trade_pnl(axes: Axes, data: TradePnlData) -> None:
     colors = [_GAIN if pnl > 0 else _LOSS for pnl in data.pnl]
     axes.vlines(data.number, 0.0, data.pnl, colors=colors, linewidth=_bar_width(data.number.size))
     axes.axhline(0.0, color=_HINT, linewidth=0.6)
-    axes.set_xlabel("trade", color=_HINT, fontsize=9)
-    _finish(axes, data.title, percent=False, legend=False)
+    _finish(axes, data.title, percent=False, legend=None)
 
 
 def _bar_width(n_trades: int) -> float:
@@ -110,7 +109,7 @@ def _bar_width(n_trades: int) -> float:
     return min(12.0, max(0.6, 400.0 / max(n_trades, 1)))
 
 
-def _finish(axes: Axes, title: str, *, percent: bool, legend: bool = True) -> None:
+def _finish(axes: Axes, title: str, *, percent: bool, legend: str | None = "upper left") -> None:
     from matplotlib.ticker import FuncFormatter, NullFormatter
 
     axes.set_title(title, loc="left", color=_AMBER, fontsize=10)
@@ -124,7 +123,7 @@ def _finish(axes: Axes, title: str, *, percent: bool, legend: bool = True) -> No
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.yaxis.tick_right()
     if legend:
-        axes.legend(loc="upper left", fontsize=8, frameon=False, labelcolor=_TEXT, ncols=4)
+        axes.legend(loc=legend, fontsize=8, frameon=False, labelcolor=_TEXT, ncols=4)
 
 
 def _render(draw: Callable[[Axes], None]) -> str:

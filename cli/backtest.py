@@ -10,8 +10,10 @@ import click
 
 from backtest.errors import InputError
 from cli.client import PlatformClient
+from cli.demo_data import find_demo_file, list_demo_symbols
 from cli.options import add_run_options, build_payload, name_flags
 from cli.report import print_json, print_report
+from rules.spec import parse_run_request
 
 
 @click.command(name="backtest")
@@ -58,13 +60,6 @@ def _run_on_server(
 
 
 def _run_in_process(data: str, payload: dict[str, Any], date_format: str | None) -> dict[str, Any]:
-    # Imported here: `--server` and `--help` need neither numba nor pyarrow.
-    from adapters.adapter import build_result_document
-    from cli.demo_data import find_demo_file, list_demo_symbols
-    from rules.spec import parse_run_request
-    from storage.bar_files import load_bar_file
-    from tasks.compute import build_run_spec, compute_run
-
     request = parse_run_request(payload)
     if is_path(data):
         path = _existing(data)
@@ -77,8 +72,13 @@ def _run_in_process(data: str, payload: dict[str, Any], date_format: str | None)
                 "FILE_OR_SYMBOL", data, f"no such file, and no symbol that ships ({known})"
             )
         path, symbol = found, data.upper()
+    # Imported here: neither `--server` nor a refusal waits for numba and pyarrow.
+    from adapters.adapter import build_result_document
+    from storage.bar_files import load_bar_file
+    from tasks.compute import build_local_run_spec, compute_run
+
     bars, warnings = load_bar_file(path, date_format=date_format)
-    spec = build_run_spec(request, symbol=symbol, bars=bars)
+    spec = build_local_run_spec(request, symbol, bars)
     outcome = compute_run(spec, bars, warnings)
     return build_result_document(outcome.summary, outcome.trades, outcome.columns)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
 _FRACTIONS = frozenset(
@@ -67,3 +67,12 @@ def format_metric(name: str, value: Any) -> str:
     if name in _FRACTIONS:
         return f"{value:,.2%}"
     return f"{value:,}" if isinstance(value, int) else f"{value:,.4f}"
+
+
+def print_table(headings: Sequence[str], rows: Sequence[Sequence[object]], stream: TextIO) -> None:
+    """Print left-aligned columns as wide as their widest cell."""
+    table = [[str(cell) for cell in row] for row in (headings, *rows)]
+    widths = [max(len(row[i]) for row in table) for i in range(len(headings))]
+    for row in table:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        stream.write("  ".join(cells).rstrip() + "\n")

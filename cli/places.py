@@ -1,0 +1,195 @@
+"""Where datasets and runs live: on a server, or in a database reached directly.
+
+Commands speak to one of two classes with the same methods, so that they exist once.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import quote
+
+from backtest.errors import InputError
+from cli.client import PlatformClient
+from cli.state import DEFAULT_STATE_DIR, StateDir
+from tasks.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from storage.store import Store
+
+_API = "/api/v1"
+
+
+class Place(Protocol):
+    """What the commands need of a server or a database; records are plain dicts."""
+
+    def list_datasets(self) -> list[dict[str, Any]]:
+        """Return the newest version of every symbol."""
+        ...
+
+    def add_dataset(self, path: Path, symbol: str, date_format: str | None) -> dict[str, Any]:
+        """Store a bar file under a symbol."""
+        ...
+
+    def remove_dataset(self, ref: str) -> None:
+        """Forget a dataset."""
+        ...
+
+    def list_runs(self, query: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return runs, newest first."""
+        ...
+
+    def show_run(self, run_id: str) -> dict[str, Any]:
+        """Return one run."""
+        ...
+
+    def cancel_run(self, run_id: str) -> None:
+        """Cancel a run that is not done."""
+        ...
+
+    def delete_run(self, run_id: str) -> None:
+        """Delete a run and its result."""
+        ...
+
+
+class ServerPlace:
+    """Datasets and runs of a platform, over HTTP."""
+
+    def __init__(self, client: PlatformClient) -> None:
+        self._client = client
+
+    def list_datasets(self) -> list[dict[str, Any]]:
+        """Return the newest version of every symbol."""
+        return list(self._client.call("GET", f"{_API}/datasets")["datasets"])
+
+    def add_dataset(self, path: Path, symbol: str, date_format: str | None) -> dict[str, Any]:
+        """Upload a bar file under a symbol."""
+        return self._client.upload_dataset(path, symbol, date_format)
+
+    def remove_dataset(self, ref: str) -> None:
+        """Forget a dataset."""
+        self._client.call("DELETE", f"{_API}/datasets/{quote(ref, safe='')}")
+
+    def list_runs(self, query: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return runs, newest first."""
+        return list(self._client.call("GET", f"{_API}/runs", params=dict(query))["runs"])
+
+    def show_run(self, run_id: str) -> dict[str, Any]:
+        """Return one run."""
+        return dict(self._client.call("GET", f"{_API}/runs/{quote(run_id, safe='')}"))
+
+    def cancel_run(self, run_id: str) -> None:
+        """Cancel a run that is not done."""
+        self._client.call("POST", f"{_API}/runs/{quote(run_id, safe='')}/cancel")
+
+    def delete_run(self, run_id: str) -> None:
+        """Delete a run and its result."""
+        self._client.call("DELETE", f"{_API}/runs/{quote(run_id, safe='')}")
+
+
+class DatabasePlace:
+    """Datasets and runs of a database, without any server."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def list_datasets(self) -> list[dict[str, Any]]:
+        """Return the newest version of every symbol."""
+        return [_plain(record) for record in self._store.datasets.list()]
+
+    def add_dataset(self, path: Path, symbol: str, date_format: str | None) -> dict[str, Any]:
+        """Store a bar file under a symbol."""
+        from storage.ingest import parse_local_file
+
+        parsed = parse_local_file(path, date_format)
+        return _plain(self._store.datasets.add(parsed, symbol, path.name))
+
+    def remove_dataset(self, ref: str) -> None:
+        """Forget a dataset."""
+        if not self._store.datasets.remove(ref):
+            raise InputError.of("dataset", ref, "no such dataset; `dataset list` shows all")
+
+    def list_runs(self, query: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return runs, newest first."""
+        from storage.records import RunFilter
+
+        return [_plain(record) for record in self._store.runs.list(RunFilter(**query)).items]
+
+    def show_run(self, run_id: str) -> dict[str, Any]:
+        """Return one run."""
+        record = self._store.runs.get(run_id)
+        if record is None:
+            raise _unknown_run(run_id)
+        return _plain(record)
+
+    def cancel_run(self, run_id: str) -> None:
+        """Cancel a run that is not done."""
+        state = self.show_run(run_id)["state"]
+        if not self._store.runs.cancel(run_id):
+            raise InputError.of("run_id", run_id, f"is already {state}; nothing to cancel")
+
+    def delete_run(self, run_id: str) -> None:
+        """Delete a run and its result."""
+        if not self._store.runs.delete(run_id):
+            raise _unknown_run(run_id)
+
+
+@contextmanager
+def open_place(server: str | None) -> Iterator[Place]:
+    """Open the server if one is named, else the database; see `find_database_url`."""
+    if server:
+        with PlatformClient(server) as client:
+            yield ServerPlace(client)
+        return
+    with open_store() as store:
+        yield DatabasePlace(store)
+
+
+@contextmanager
+def open_store() -> Iterator[Store]:
+    """Open the database of `find_database_url` with its schema checked."""
+    from storage.database import create_database
+    from storage.schema import check_schema
+    from storage.store import Store
+
+    database = create_database(find_database_url(load_settings()))
+    try:
+        check_schema(database)
+        yield Store(database)
+    finally:
+        database.dispose()
+
+
+def find_database_url(settings: Settings) -> str:
+    """Return the database of the environment, else that of the local state directory.
+
+    Raises
+    ------
+    InputError
+        If there is neither.
+    """
+    if settings.database_url:
+        return settings.database_url
+    if not os.path.isdir(DEFAULT_STATE_DIR):
+        raise InputError.of(
+            "--server",
+            None,
+            f"no database: name a --server, set STOCK_BACKTEST_DATABASE_URL, or stand where "
+            f"`stock-backtest up` keeps its {DEFAULT_STATE_DIR}",
+        )
+    return StateDir(Path(DEFAULT_STATE_DIR)).database_url
+
+
+def _plain(record: Any) -> dict[str, Any]:
+    return {
+        name: value.isoformat() if hasattr(value, "isoformat") else value
+        for name, value in asdict(record).items()
+    }
+
+
+def _unknown_run(run_id: str) -> InputError:
+    return InputError.of("run_id", run_id, "no such run; `run list` shows all")
