@@ -27,12 +27,6 @@ COMMANDS: Mapping[str, str] = {
     "verify": "cli.info_commands:verify_command",
     "rules": "cli.info_commands:rules_command",
     "doctor": "cli.info_commands:doctor_command",
-    "db": "cli.data_commands:db_group",
-    "dataset": "cli.data_commands:dataset_group",
-    "run": "cli.data_commands:run_group",
-    "verify": "cli.info_commands:verify_command",
-    "rules": "cli.info_commands:rules_command",
-    "doctor": "cli.info_commands:doctor_command",
 }
 
 
