@@ -1,0 +1,61 @@
+"""Settings from an environment."""
+
+from __future__ import annotations
+
+import pytest
+
+from backtest.errors import InputError
+from tasks.celery_app import build_celery_config
+from tasks.settings import Settings, load_settings, redact_url
+
+
+def test_variables_are_read_with_their_types() -> None:
+    settings = load_settings(
+        {
+            "STOCK_BACKTEST_LEASE_SECONDS": "2.5",
+            "STOCK_BACKTEST_MAX_ATTEMPTS": "5",
+            "STOCK_BACKTEST_LOG_FORMAT": "json",
+            "UNRELATED": "x",
+        }
+    )
+    assert (settings.lease_seconds, settings.max_attempts, settings.log_format) == (2.5, 5, "json")
+
+
+def test_every_bad_variable_is_named_at_once() -> None:
+    with pytest.raises(InputError) as caught:
+        load_settings(
+            {
+                "STOCK_BACKTEST_MAX_ATTEMPTS": "many",
+                "STOCK_BACKTEST_LEASE_SECONDS": "-1",
+                "STOCK_BACKTEST_EXECUTOR": "magic",
+                "STOCK_BACKTEST_DATABSE_URL": "typo",
+            }
+        )
+    assert {error.field for error in caught.value.errors} == {
+        "STOCK_BACKTEST_MAX_ATTEMPTS",
+        "STOCK_BACKTEST_LEASE_SECONDS",
+        "STOCK_BACKTEST_EXECUTOR",
+        "STOCK_BACKTEST_DATABSE_URL",
+    }
+
+
+def test_a_printed_url_has_no_password() -> None:
+    assert redact_url("redis://:secret@host:1/0") == "redis://:***@host:1/0"
+    assert redact_url("sqlite:////a/b.db") == "sqlite:////a/b.db"
+
+
+def test_messages_are_json_and_acknowledged_late_and_results_stay_out_of_the_broker() -> None:
+    config = build_celery_config(Settings(broker_url="redis://x"))
+    assert config["accept_content"] == ["json"]
+    assert {config[f"{kind}_serializer"] for kind in ("task", "result", "event")} == {"json"}
+    assert config["task_acks_late"]
+    assert config["task_reject_on_worker_lost"]
+    assert config["task_track_started"]
+    assert config["worker_prefetch_multiplier"] == 1
+    assert config["result_backend"] is None
+    assert config["task_time_limit"] > config["task_soft_time_limit"] > 0
+    options = config["broker_transport_options"]
+    assert options["socket_timeout"] == options["socket_connect_timeout"] == 2.0
+    # The sweep for messages of dead workers runs often, and finds them soon.
+    assert options["unacked_restore_interval"] * options["unacked_restore_throttle"] <= 5
+    assert options["visibility_timeout"] <= 60
