@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Column,
     Double,
@@ -23,9 +24,8 @@ from sqlalchemy import (
     Table,
     UniqueConstraint,
 )
-from sqlalchemy import BigInteger as Int64
 
-from storage.sql_types import Blob, JsonText, RowNumber, Sha256, UtcDateTime, Uuid
+from storage.sql_types import Blob, JsonText, LongText, RowNumber, Sha256, UtcDateTime, Uuid
 
 MAX_SYMBOL_LENGTH = 64
 MAX_NAME_LENGTH = 100
@@ -53,9 +53,9 @@ dataset_contents = Table(
     "dataset_contents",
     metadata,
     Column("sha256", Sha256, primary_key=True),
-    Column("n_bars", Int64, nullable=False),
-    Column("first_ns", Int64, nullable=False),  # UTC nanoseconds since 1970
-    Column("last_ns", Int64, nullable=False),
+    Column("n_bars", BigInteger, nullable=False),
+    Column("first_ns", BigInteger, nullable=False),  # UTC nanoseconds since 1970
+    Column("last_ns", BigInteger, nullable=False),
     Column("spacing", String(16), nullable=False),
     Column("periods_per_year", Double, nullable=False),
     Column("has_adjustment", Boolean, nullable=False),
@@ -143,7 +143,7 @@ runs = Table(
     Column("lease_until", UtcDateTime),
     *(Column(name, Double) for name in SORTABLE_METRICS),
     Column("tags", JsonText, nullable=False),
-    Column("note", JsonText, nullable=False),
+    Column("note", LongText, nullable=False),
     Column("spec", JsonText, nullable=False),
     Column("error", JsonText),
     Column("metrics", JsonText),

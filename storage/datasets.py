@@ -1,0 +1,267 @@
+"""Datasets: bars stored once per content, and symbols that point to them."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, Row, func, insert, select
+from sqlalchemy import delete as delete_from
+
+from backtest.errors import InputError
+from storage.blobs import insert_blobs, load_blobs, unpack_array
+from storage.errors import UnknownDataset
+from storage.models import MAX_SYMBOL_LENGTH, dataset_blocks, dataset_contents, datasets
+from storage.records import DatasetContent, DatasetRecord
+from storage.repository import Repository, delete_unused_content
+from storage.sql_types import database_time
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from backtest.bars import Bars, DataWarning
+
+DATASET_COLUMNS = {
+    "timestamps": "<i8",
+    "open": "<f8",
+    "high": "<f8",
+    "low": "<f8",
+    "close": "<f8",
+    "volume": "<f8",
+    "adj_factor": "<f8",
+}
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_SYMBOL = re.compile(r"[A-Za-z0-9^._][A-Za-z0-9^._=:+&-]*")
+
+
+def validate_symbol(symbol: str) -> str:
+    """Return `symbol` without surrounding blanks.
+
+    Raises
+    ------
+    InputError
+        If it is empty, too long, has characters that do not belong into an address, or reads as a
+        dataset's hash or id.
+    """
+    name = symbol.strip()
+    if not _SYMBOL.fullmatch(name):
+        raise InputError.of(
+            "symbol", symbol, "use letters, digits and . _ - ^ = : + &, for example BRK.B"
+        )
+    if len(name) > MAX_SYMBOL_LENGTH:
+        raise InputError.of("symbol", symbol, f"at most {MAX_SYMBOL_LENGTH} characters")
+    if _SHA256.fullmatch(name.lower()) or _UUID.fullmatch(name.lower()):
+        raise InputError.of("symbol", symbol, "reads as a dataset's hash or id; choose a name")
+    return name
+
+
+class DatasetRepository(Repository):
+    """Operations on datasets; see `Repository`."""
+
+    def add(self, parsed: DatasetContent, symbol: str, file_name: str) -> DatasetRecord:
+        """Store bars under a symbol.
+
+        Content that is already there is not stored again; content that the symbol already points
+        to changes nothing; any other content becomes the symbol's next version.
+
+        Raises
+        ------
+        InputError
+            If the symbol cannot be used.
+        """
+        name = validate_symbol(symbol)
+        missing = DATASET_COLUMNS.keys() - parsed.columns.keys()
+        if missing:
+            raise ValueError(f"parsed bars lack the columns {sorted(missing)}")
+
+        def work(connection: Connection) -> DatasetRecord:
+            _insert_content(connection, parsed)
+            latest = _find(connection, datasets.c.symbol == name)
+            if latest is None or latest.sha256 != parsed.sha256:
+                version = 1 if latest is None else latest.version + 1
+                _insert_pointer(connection, parsed.sha256, name, version, file_name)
+                latest = _find(connection, datasets.c.symbol == name)
+            assert latest is not None  # noqa: S101  # inserted above
+            return latest
+
+        return self._write_unique(work)
+
+    def get(self, ref: str) -> DatasetRecord | None:
+        """Find a dataset by id, SHA-256 or symbol (its newest version).
+
+        A symbol that is not found as written is tried in capitals.
+        """
+
+        def work(connection: Connection) -> DatasetRecord | None:
+            if _UUID.fullmatch(ref.lower()):
+                return _find(connection, datasets.c.id == ref.lower())
+            if _SHA256.fullmatch(ref.lower()):
+                return _find(connection, datasets.c.sha256 == ref.lower())
+            return _find(connection, datasets.c.symbol == ref) or _find(
+                connection, datasets.c.symbol == ref.upper()
+            )
+
+        return self._read(work)
+
+    def list(self) -> tuple[DatasetRecord, ...]:
+        """Return the newest version of every symbol, by symbol."""
+        newest = (
+            select(datasets.c.symbol, func.max(datasets.c.version).label("version"))
+            .group_by(datasets.c.symbol)
+            .subquery()
+        )
+        query = (
+            _select_records()
+            .join(
+                newest,
+                (newest.c.symbol == datasets.c.symbol) & (newest.c.version == datasets.c.version),
+            )
+            .order_by(datasets.c.symbol)
+        )
+        return self._read(lambda connection: tuple(map(_record, connection.execute(query))))
+
+    def remove(self, ref: str) -> bool:
+        """Forget a symbol with all its versions, or one version by its id or SHA-256.
+
+        Runs keep their hash, and the bars stay while a run refers to them.
+
+        Returns
+        -------
+        bool
+            Whether anything was found to remove.
+        """
+
+        def work(connection: Connection) -> bool:
+            condition = _match_versions(connection, ref)
+            found = connection.execute(select(datasets.c.id, datasets.c.sha256).where(condition))
+            rows = found.all()
+            for row in rows:
+                connection.execute(delete_from(datasets).where(datasets.c.id == row.id))
+            for sha256 in sorted({row.sha256 for row in rows}):
+                delete_unused_content(connection, sha256)
+            return bool(rows)
+
+        return self._write(work)
+
+    def load_columns(self, sha256: str, names: Sequence[str]) -> dict[str, np.ndarray[Any, Any]]:
+        """Return columns of a content as read-only arrays.
+
+        Parameters
+        ----------
+        sha256 : str
+            Content, whether or not a symbol still points to it.
+        names : sequence of str
+            Of ``timestamps`` (int64, UTC nanoseconds) and the float64 columns.
+
+        Raises
+        ------
+        UnknownDataset
+            If the content is not stored.
+        """
+        return self._read(lambda connection: _load_columns(connection, sha256, names))
+
+    def load_bars(self, sha256: str) -> tuple[Bars, tuple[DataWarning, ...]]:
+        """Return the whole dataset, unadjusted, with the warnings of its file.
+
+        Raises
+        ------
+        UnknownDataset
+            If the content is not stored.
+        """
+        from backtest.bars import Bars, DataWarning
+
+        content, columns = self._read(
+            lambda connection: (
+                _get_content(connection, sha256),
+                _load_columns(connection, sha256, list(DATASET_COLUMNS)),
+            )
+        )
+        bars = Bars(**columns, spacing=content.spacing, periods_per_year=content.periods_per_year)
+        return bars, tuple(DataWarning(**item) for item in content.warnings)
+
+
+def _get_content(connection: Connection, sha256: str) -> Row[Any]:
+    query = select(dataset_contents).where(dataset_contents.c.sha256 == sha256)
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        raise UnknownDataset(f"no dataset with the content {sha256[:12]}... is stored")
+    return row
+
+
+def _load_columns(
+    connection: Connection, sha256: str, names: Sequence[str]
+) -> dict[str, np.ndarray[Any, Any]]:
+    _get_content(connection, sha256)
+    blobs = load_blobs(connection, dataset_blocks, {"sha256": sha256}, names)
+    return {name: unpack_array(blobs[name], DATASET_COLUMNS[name]) for name in names}
+
+
+def _insert_content(connection: Connection, parsed: DatasetContent) -> None:
+    key = dataset_contents.c.sha256
+    # Locked, so that it cannot be deleted as unused before we point to it.
+    there = select(key).where(key == parsed.sha256).with_for_update()
+    if connection.scalar(there) is not None:
+        return
+    connection.execute(
+        insert(dataset_contents).values(
+            sha256=parsed.sha256,
+            n_bars=parsed.n_bars,
+            first_ns=parsed.first_ns,
+            last_ns=parsed.last_ns,
+            spacing=parsed.spacing,
+            periods_per_year=parsed.periods_per_year,
+            has_adjustment=parsed.has_adjustment,
+            warnings=[dict(item) for item in parsed.warnings],
+            created_at=database_time(),
+        )
+    )
+    blobs = {name: parsed.columns[name] for name in DATASET_COLUMNS}
+    insert_blobs(connection, dataset_blocks, {"sha256": parsed.sha256}, blobs)
+
+
+def _insert_pointer(
+    connection: Connection, sha256: str, symbol: str, version: int, file_name: str
+) -> None:
+    connection.execute(
+        insert(datasets).values(
+            id=str(uuid.uuid4()),
+            symbol=symbol,
+            version=version,
+            sha256=sha256,
+            file_name=file_name[-255:],  # the end of a name says more than its beginning
+            created_at=database_time(),
+        )
+    )
+
+
+def _match_versions(connection: Connection, ref: str) -> Any:
+    if _UUID.fullmatch(ref.lower()):
+        return datasets.c.id == ref.lower()
+    if _SHA256.fullmatch(ref.lower()):
+        return datasets.c.sha256 == ref.lower()
+    exact = _find(connection, datasets.c.symbol == ref)
+    return datasets.c.symbol == (ref if exact is not None else ref.upper())
+
+
+def _select_records() -> Any:
+    return select(
+        datasets,
+        *(column for column in dataset_contents.c if column.name not in ("sha256", "created_at")),
+    ).join(dataset_contents, dataset_contents.c.sha256 == datasets.c.sha256)
+
+
+def _find(connection: Connection, condition: Any) -> DatasetRecord | None:
+    newest_first = (datasets.c.version.desc(), datasets.c.created_at.desc())
+    query = _select_records().where(condition).order_by(*newest_first).limit(1)
+    row = connection.execute(query).one_or_none()
+    return None if row is None else _record(row)
+
+
+def _record(row: Row[Any]) -> DatasetRecord:
+    values = dict(row._mapping)
+    values["warnings"] = tuple(values["warnings"])
+    return DatasetRecord(**values)

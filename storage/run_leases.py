@@ -1,0 +1,216 @@
+"""Who computes a run: claims, leases, and the token that keeps a late worker from writing.
+
+Everything is a compare-and-set on state and attempt in one UPDATE. The database's clock alone
+judges leases; a worker's clock may be wrong by any amount.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select, update
+
+from storage.models import runs
+from storage.records import Claim, ExpiredLeases, Heartbeat
+from storage.repository import Repository
+from storage.run_rows import build_ending, match_holder
+from storage.sql_types import database_time
+
+_NOW = database_time()
+_LEASE_ENDED = and_(runs.c.state == "running", runs.c.lease_until < _NOW)
+_CLAIMABLE = or_(runs.c.state == "queued", _LEASE_ENDED)
+
+
+def _describe_exhaustion(attempts: int) -> dict[str, Any]:
+    return {
+        "code": "attempts_exhausted",
+        "message": (
+            f"the worker process stopped in each of {attempts} attempts at this run; "
+            "it was ended or ran out of memory"
+        ),
+        "remedy": "choose a shorter date range, or look into the workers' log for this run_id",
+    }
+
+
+class RunLeases(Repository):
+    """Claiming and keeping runs; see `Repository`."""
+
+    def claim(
+        self, run_id: str, worker: str, lease_seconds: float, max_attempts: int
+    ) -> Claim | None:
+        """Take a run that is queued, or whose worker let its lease end.
+
+        Returns
+        -------
+        Claim or None
+            None if somebody else has it, it is finished, cancelled or deleted, or it was started
+            `max_attempts` times already, in which case it is failed here and now.
+        """
+
+        def work(connection: Connection) -> Claim | None:
+            claimed = connection.execute(
+                update(runs)
+                .where(runs.c.run_id == run_id, _CLAIMABLE, runs.c.attempt < max_attempts)
+                .values(
+                    state="running",
+                    attempt=runs.c.attempt + 1,
+                    version=runs.c.version + 1,
+                    worker=worker[:128],
+                    progress=0.0,
+                    stage="",
+                    started_at=func.coalesce(runs.c.started_at, _NOW),
+                    lease_until=database_time(lease_seconds),
+                )
+            )
+            if claimed.rowcount == 0:
+                _fail_exhausted(connection, max_attempts, runs.c.run_id == run_id, _CLAIMABLE)
+                return None
+            row = connection.execute(
+                select(runs.c.attempt, runs.c.spec).where(runs.c.run_id == run_id)
+            ).one()
+            return Claim(run_id, row.attempt, row.spec)
+
+        return self._write(work)
+
+    def heartbeat(
+        self, run_id: str, attempt: int, lease_seconds: float, stage: str, progress: float
+    ) -> Heartbeat:
+        """Extend the lease and report where the work stands.
+
+        Parameters
+        ----------
+        progress : float
+            Share of the work that is done, 0 to 1.
+
+        Returns
+        -------
+        {"ok", "cancelled", "lost"}
+            Anything but ok: stop computing. Lost means that the run was deleted, finished or
+            given to another worker.
+        """
+        seen = stage[:64]
+        unchanged = and_(runs.c.stage == seen, runs.c.progress == progress)
+
+        def work(connection: Connection) -> Heartbeat:
+            # The order matters: MySQL computes each assignment from the ones before it.
+            kept = connection.execute(
+                update(runs)
+                .where(*match_holder(run_id, attempt))
+                .ordered_values(
+                    (runs.c.version, runs.c.version + case((unchanged, 0), else_=1)),
+                    (runs.c.stage, seen),
+                    (runs.c.progress, progress),
+                    (runs.c.lease_until, database_time(lease_seconds)),
+                )
+            )
+            if kept.rowcount == 1:
+                return "ok"
+            state = connection.scalar(select(runs.c.state).where(runs.c.run_id == run_id))
+            return "cancelled" if state == "cancelled" else "lost"
+
+        return self._write(work)
+
+    def fail(self, run_id: str, attempt: int, error: dict[str, Any]) -> bool:
+        """End a run with an error a person can act on; False if the token is stale."""
+        statement = (
+            update(runs)
+            .where(*match_holder(run_id, attempt))
+            .values(**build_ending("failed"), error=error)
+        )
+        return self._write(lambda connection: connection.execute(statement).rowcount == 1)
+
+    def cancel(self, run_id: str) -> bool:
+        """End a run that is queued or running; False if it has ended already or never was.
+
+        Its worker learns of it from the next heartbeat, and cannot finish it any more.
+        """
+        statement = (
+            update(runs)
+            .where(runs.c.run_id == run_id, runs.c.state.in_(("queued", "running")))
+            .values(**build_ending("cancelled"))
+        )
+        return self._write(lambda connection: connection.execute(statement).rowcount == 1)
+
+    def mark_sent(self, run_id: str) -> None:
+        """Note that a message for this run was handed to the broker, now."""
+        statement = update(runs).where(runs.c.run_id == run_id).values(sent_at=_NOW)
+        self._write(lambda connection: connection.execute(statement))
+
+    def list_unsent(self, older_than_seconds: float, limit: int) -> tuple[str, ...]:
+        """Return ids of queued runs that no message was sent for, oldest first.
+
+        Those queued less than `older_than_seconds` ago are left to whoever is sending them.
+        """
+        query = (
+            select(runs.c.run_id)
+            .where(runs.c.state == "queued", runs.c.sent_at.is_(None))
+            .where(runs.c.queued_at <= database_time(-older_than_seconds))
+            .order_by(runs.c.id)
+            .limit(limit)
+        )
+        return self._read(lambda connection: tuple(connection.scalars(query)))
+
+    def list_undelivered(self, sent_before_seconds: float, limit: int) -> tuple[str, ...]:
+        """Return ids of runs still queued this long after their latest message, oldest first.
+
+        The broker may have lost it; a second message does no harm, as only one claim can win.
+        `mark_sent` starts the time anew.
+        """
+        query = (
+            select(runs.c.run_id)
+            .where(runs.c.state == "queued")
+            .where(runs.c.sent_at <= database_time(-sent_before_seconds))
+            .order_by(runs.c.sent_at)
+            .limit(limit)
+        )
+        return self._read(lambda connection: tuple(connection.scalars(query)))
+
+    def expire_leases(self, max_attempts: int) -> ExpiredLeases:
+        """Queue again what silent workers held; fail what was started `max_attempts` times.
+
+        Returns
+        -------
+        ExpiredLeases
+            Of the ids requeued, each needs a message.
+        """
+
+        def work(connection: Connection) -> ExpiredLeases:
+            candidates = connection.execute(select(runs.c.id, runs.c.run_id).where(_LEASE_ENDED))
+            requeued, failed = [], []
+            for row in candidates.all():
+                mine = runs.c.id == row.id
+                if _fail_exhausted(connection, max_attempts, mine, _LEASE_ENDED):
+                    failed.append(row.run_id)
+                elif _requeue(connection, mine):
+                    requeued.append(row.run_id)
+            return ExpiredLeases(tuple(requeued), tuple(failed))
+
+        return self._write(work)
+
+
+def _fail_exhausted(
+    connection: Connection, max_attempts: int, *conditions: ColumnElement[bool]
+) -> bool:
+    failed = connection.execute(
+        update(runs)
+        .where(*conditions, runs.c.attempt >= max_attempts)
+        .values(**build_ending("failed"), error=_describe_exhaustion(max_attempts))
+    )
+    return failed.rowcount > 0
+
+
+def _requeue(connection: Connection, mine: ColumnElement[bool]) -> bool:
+    requeued = connection.execute(
+        update(runs)
+        .where(mine, _LEASE_ENDED)
+        .values(
+            state="queued",
+            version=runs.c.version + 1,
+            progress=0.0,
+            stage="",
+            queued_at=_NOW,
+            sent_at=None,
+            lease_until=None,
+        )
+    )
+    return requeued.rowcount > 0

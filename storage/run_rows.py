@@ -1,0 +1,42 @@
+"""Rows of the table `runs` as records; shared by everything that works on runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, select
+
+from storage.models import runs
+from storage.records import RunRecord, RunState
+from storage.sql_types import database_time
+
+RECORD_COLUMNS = tuple(runs.c[name] for name in RunRecord.__dataclass_fields__)
+
+
+def build_record(row: Row[Any]) -> RunRecord:
+    """Return the record of a row that holds at least `RECORD_COLUMNS`."""
+    values = {name: getattr(row, name) for name in RunRecord.__dataclass_fields__}
+    values["tags"] = tuple(values["tags"])
+    return RunRecord(**values)
+
+
+def find_record(connection: Connection, *conditions: Any) -> RunRecord | None:
+    """Return the newest run that meets the conditions, or None."""
+    query = select(*RECORD_COLUMNS).where(*conditions).order_by(runs.c.id.desc()).limit(1)
+    row = connection.execute(query).one_or_none()
+    return None if row is None else build_record(row)
+
+
+def match_holder(run_id: str, attempt: int) -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions under which this token still holds this run."""
+    return runs.c.run_id == run_id, runs.c.state == "running", runs.c.attempt == attempt
+
+
+def build_ending(state: RunState) -> dict[str, Any]:
+    """Return the assignments that end a run."""
+    return {
+        "state": state,
+        "version": runs.c.version + 1,
+        "finished_at": database_time(),
+        "lease_until": None,
+    }

@@ -1,0 +1,285 @@
+"""Runs: one persisted backtest each, from the request to the result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import delete as delete_from
+
+from backtest.errors import InputError
+from storage.errors import IdempotencyConflict, UnknownDataset
+from storage.models import (
+    MAX_KEY_LENGTH,
+    MAX_TAG_LENGTH,
+    dataset_contents,
+    idempotency_keys,
+    run_tags,
+    runs,
+)
+from storage.records import TERMINAL_STATES, NewRun, Page, RunFilter, RunRecord
+from storage.repository import delete_unused_content
+from storage.run_leases import RunLeases
+from storage.run_list import STATES, list_runs
+from storage.run_results import RunResults
+from storage.run_rows import find_record
+from storage.sql_types import database_time
+
+
+class RunRepository(RunLeases, RunResults):
+    """Operations on runs; see `Repository`."""
+
+    def insert(self, new: NewRun) -> RunRecord:
+        """Store a run as queued, once.
+
+        Returns
+        -------
+        RunRecord
+            The run of this `run_id`; or, if its idempotency key was used before for the same
+            request, the run that was stored then (with another `run_id`).
+
+        Raises
+        ------
+        IdempotencyConflict
+            If the key was used before for another request.
+        UnknownDataset
+            If the bars that the spec names are not stored.
+        InputError
+            If a tag or the key is too long.
+        """
+        tags = _clean_tags(new.tags)
+        _check_key(new.idempotency_key)
+
+        def work(connection: Connection) -> RunRecord:
+            known = _find_earlier(connection, new)
+            if known is not None:
+                return known
+            _insert_run(connection, new, tags)
+            if new.idempotency_key is not None:
+                _insert_key(connection, new.idempotency_key, new.request_hash, new.run_id)
+            record = find_record(connection, runs.c.run_id == new.run_id)
+            assert record is not None  # noqa: S101  # inserted above
+            return record
+
+        return self._write_unique(work)
+
+    def get(self, run_id: str) -> RunRecord | None:
+        """Return one run, or None."""
+        return self._read(lambda connection: find_record(connection, runs.c.run_id == run_id))
+
+    def find_finished(self, fingerprint: str) -> RunRecord | None:
+        """Return the newest succeeded run of a fingerprint, or None."""
+        return self._read(
+            lambda connection: find_record(
+                connection, runs.c.fingerprint == fingerprint, runs.c.state == "succeeded"
+            )
+        )
+
+    def find_by_idempotency_key(
+        self, key: str, request_hash: str | None = None
+    ) -> RunRecord | None:
+        """Return the run that a key stands for, or None.
+
+        Raises
+        ------
+        IdempotencyConflict
+            If `request_hash` is given and the key was used for another request.
+        """
+        _check_key(key)
+        return self._read(lambda connection: _find_by_key(connection, key, request_hash))
+
+    def save_idempotency_key(self, key: str, request_hash: str, run_id: str) -> RunRecord:
+        """Let a key stand for a run that exists: the answer to a request that was done before.
+
+        Raises
+        ------
+        IdempotencyConflict
+            If the key was used before for another request.
+        """
+        _check_key(key)
+
+        def work(connection: Connection) -> RunRecord | None:
+            known = _find_by_key(connection, key, request_hash)
+            if known is None:
+                known = find_record(connection, runs.c.run_id == run_id)
+                if known is not None:
+                    _insert_key(connection, key, request_hash, run_id)
+            return known
+
+        record = self._write_unique(work)
+        if record is None:
+            raise KeyError(run_id)
+        return record
+
+    def list(self, wanted: RunFilter | None = None) -> Page:
+        """Return one page of runs; see `RunFilter`.
+
+        Raises
+        ------
+        InputError
+            Naming every field of the filter that cannot be used.
+        """
+        chosen = wanted or RunFilter()
+        return self._read(lambda connection: list_runs(connection, chosen))
+
+    def patch(
+        self, run_id: str, tags: Iterable[str] | None = None, note: str | None = None
+    ) -> RunRecord | None:
+        """Replace tags or note (None leaves them); None if there is no such run.
+
+        Raises
+        ------
+        InputError
+            If a tag is empty or too long.
+        """
+        cleaned = None if tags is None else _clean_tags(tags)
+
+        def work(connection: Connection) -> RunRecord | None:
+            mine = runs.c.run_id == run_id
+            number = connection.scalar(select(runs.c.id).where(mine).with_for_update())
+            if number is None:
+                return None
+            values: dict[str, object] = {"version": runs.c.version + 1}
+            if cleaned is not None:
+                values["tags"] = cleaned
+                connection.execute(delete_from(run_tags).where(run_tags.c.run_number == number))
+                _insert_tags(connection, number, cleaned)
+            if note is not None:
+                values["note"] = note
+            connection.execute(update(runs).where(mine).values(**values))
+            return find_record(connection, mine)
+
+        return self._write(work)
+
+    def delete(self, run_id: str) -> bool:
+        """Delete a run in whatever state, with its result; False if there is none.
+
+        Its worker, if any, learns of it from the next heartbeat. Bars that nobody else refers to
+        go with it.
+        """
+
+        def work(connection: Connection) -> bool:
+            mine = runs.c.run_id == run_id
+            sha256 = connection.scalar(select(runs.c.dataset_sha256).where(mine))
+            if connection.execute(delete_from(runs).where(mine)).rowcount == 0:
+                return False
+            if sha256 is not None:
+                delete_unused_content(connection, sha256)
+            return True
+
+        return self._write(work)
+
+    def list_finished_before(self, days: float, limit: int) -> tuple[str, ...]:
+        """Return ids of runs that ended more than `days` ago, oldest first, for the retention."""
+        seconds = days * 86_400  # [days] * [s / day] = [s]
+        query = (
+            select(runs.c.run_id)
+            .where(runs.c.finished_at < database_time(-seconds))
+            .where(runs.c.state.in_(TERMINAL_STATES))
+            .order_by(runs.c.finished_at)
+            .limit(limit)
+        )
+        return self._read(lambda connection: tuple(connection.scalars(query)))
+
+    def queue_position(self, run_id: str) -> int | None:
+        """Return 1 for the run that is next, or None if this one is not queued."""
+        own = select(runs.c.id).where(runs.c.run_id == run_id, runs.c.state == "queued")
+
+        def work(connection: Connection) -> int | None:
+            number = connection.scalar(own)
+            if number is None:
+                return None
+            ahead = select(func.count()).where(runs.c.state == "queued", runs.c.id < number)
+            return 1 + (connection.scalar(ahead) or 0)
+
+        return self._read(work)
+
+    def counts(self) -> dict[str, int]:
+        """Return the number of runs in each state, zeros included."""
+        query = select(runs.c.state, func.count()).group_by(runs.c.state)
+
+        def work(connection: Connection) -> dict[str, int]:
+            found = {row[0]: row[1] for row in connection.execute(query)}
+            return {state: found.get(state, 0) for state in STATES}
+
+        return self._read(work)
+
+
+def _clean_tags(tags: Iterable[str]) -> list[str]:
+    """Return tags without blanks around them and without repetition, in their order."""
+    cleaned = list(dict.fromkeys(tag.strip() for tag in tags))
+    for tag in cleaned:
+        if not 0 < len(tag) <= MAX_TAG_LENGTH:
+            raise InputError.of("tags", tag, f"a tag has 1 to {MAX_TAG_LENGTH} characters")
+    return cleaned
+
+
+def _check_key(key: str | None) -> None:
+    if key is not None and not 0 < len(key) <= MAX_KEY_LENGTH:
+        raise InputError.of("Idempotency-Key", key, f"use 1 to {MAX_KEY_LENGTH} characters")
+
+
+def _find_earlier(connection: Connection, new: NewRun) -> RunRecord | None:
+    if new.idempotency_key is not None:
+        known = _find_by_key(connection, new.idempotency_key, new.request_hash)
+        if known is not None:
+            return known
+    return find_record(connection, runs.c.run_id == new.run_id)
+
+
+def _find_by_key(connection: Connection, key: str, request_hash: str | None) -> RunRecord | None:
+    query = select(idempotency_keys).where(idempotency_keys.c.key == key)
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        return None
+    if request_hash is not None and row.request_hash != request_hash:
+        raise IdempotencyConflict(
+            "this Idempotency-Key was used for another request; choose a new key"
+        )
+    return find_record(connection, runs.c.run_id == row.run_id)
+
+
+def _insert_key(connection: Connection, key: str, request_hash: str, run_id: str) -> None:
+    connection.execute(
+        insert(idempotency_keys).values(
+            key=key, request_hash=request_hash, run_id=run_id, created_at=database_time()
+        )
+    )
+
+
+def _insert_run(connection: Connection, new: NewRun, tags: list[str]) -> None:
+    sha256 = new.spec["dataset"]["sha256"]
+    content = dataset_contents.c.sha256
+    # Shared: many runs are submitted on one dataset at once, and only its deletion must wait.
+    there = select(content).where(content == sha256).with_for_update(read=True)
+    if connection.scalar(there) is None:
+        raise UnknownDataset(f"no dataset with the content {str(sha256)[:12]}... is stored")
+    now = database_time()
+    inserted = connection.execute(
+        insert(runs).values(
+            run_id=new.run_id,
+            state="queued",
+            symbol=new.symbol,
+            rule=new.rule,
+            dataset_sha256=sha256,
+            fingerprint=new.fingerprint,
+            attempt=0,
+            version=1,
+            progress=0.0,
+            stage="",
+            worker="",
+            has_charts=False,
+            submitted_at=now,
+            queued_at=now,
+            tags=tags,
+            note=new.note,
+            spec=new.spec,
+        )
+    )
+    _insert_tags(connection, inserted.lastrowid, tags)
+
+
+def _insert_tags(connection: Connection, number: int, tags: list[str]) -> None:
+    if tags:
+        rows = [{"tag": tag, "run_number": number} for tag in tags]
+        connection.execute(insert(run_tags), rows)

@@ -1,0 +1,25 @@
+"""All repositories of one database."""
+
+from __future__ import annotations
+
+from sqlalchemy import Engine
+
+from storage.datasets import DatasetRepository
+from storage.presets import PresetRepository
+from storage.runs import RunRepository
+
+
+class Store:
+    """The repositories over one engine; threads may share it, forked processes must not.
+
+    Parameters
+    ----------
+    engine : Engine
+        Of `storage.database.create_database`.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.datasets = DatasetRepository(engine)
+        self.presets = PresetRepository(engine)
+        self.runs = RunRepository(engine)
