@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -137,4 +138,7 @@ def describe_faults(
     for fault in sorted(faults, key=lambda item: item.idx):
         more = f"; {fault.count} rows are like this" if fault.count > 1 else ""
         place = f"row {int(row_numbers[fault.idx])} ({row_note}), column {fault.column}"
-        yield FieldError("file", fault.value, f"{place}: {fault.message}{more}")
+        # JSON has no NaN: what is not finite is shown as text.
+        finite = not isinstance(fault.value, float) or math.isfinite(fault.value)
+        value = fault.value if finite else str(fault.value)
+        yield FieldError("file", value, f"{place}: {fault.message}{more}")

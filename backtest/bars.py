@@ -173,8 +173,7 @@ def build_bars(
     volumes = np.zeros(stamps.shape) if volume is None else np.array(volume, dtype=np.float64)
     adjusted = None if adj_close is None else np.array(adj_close, dtype=np.float64)
     if stamps.size < 2:
-        message = f"{stamps.size} bar(s) found; a dataset needs at least 2"
-        raise InputError.of("file", int(stamps.size), message)
+        raise InputError.of("file", int(stamps.size), "too few bars; a dataset needs at least 2")
     spacing = compute_spacing(stamps)
     if spacing != "intraday":
         stamps -= stamps % DAY_NS
