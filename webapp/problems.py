@@ -13,7 +13,7 @@ from flask import Flask, Response, g
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from backtest.errors import FieldError, InputError
-from storage.errors import StorageUnavailable
+from storage.errors import SchemaError, StorageUnavailable
 from tasks.logs import get_logger
 from webapp.responses import encode_json
 
@@ -101,6 +101,7 @@ def add_error_handlers(app: Flask) -> None:
     app.register_error_handler(ProblemError, _answer_problem)
     app.register_error_handler(InputError, _answer_input_error)
     app.register_error_handler(StorageUnavailable, _answer_unavailable)
+    app.register_error_handler(SchemaError, _answer_schema_error)
     app.register_error_handler(HTTPException, _answer_http_exception)
     app.register_error_handler(Exception, _answer_unexpected)
 
@@ -120,6 +121,13 @@ def _answer_unavailable(error: StorageUnavailable) -> Response:
         "the database cannot be reached; nothing was stored, send the request again",
         headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
     )
+
+
+def _answer_schema_error(error: SchemaError) -> Response:
+    # Its message names the operator's command and quotes nothing from the driver.
+    get_logger(__name__).error("schema_refused", reason=str(error))
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+    return build_problem(503, str(error), headers=headers)
 
 
 def _answer_http_exception(error: HTTPException) -> Response:

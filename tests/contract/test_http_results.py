@@ -1,0 +1,126 @@
+"""What the page reads piece by piece, and what people save."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import pytest
+
+from storage.records import NewRun
+from tests.web_support import Web, inline_web, submit
+from webapp.schemas import PageSeries, PageTrades, PageView, RunCharts
+
+__all__ = ["inline_web"]
+
+
+def test_the_view_holds_everything_of_the_five_tabs_but_series_and_trades(
+    inline_web: Web,
+) -> None:
+    run_id = submit(inline_web)
+    answer = inline_web.client.get(f"/api/v1/runs/{run_id}/view")
+    view = PageView.model_validate(answer.json)
+    assert (view.run_id, view.n_bars, view.spacing) == (run_id, 300, "daily")
+    wanted = {"benchmark", "returns", "drawdowns", "warnings", "trade_histogram", "final"}
+    assert wanted <= answer.json.keys()
+
+
+def test_series_are_thinned_to_the_asked_number_of_points(inline_web: Web) -> None:
+    run_id = submit(inline_web)
+    base = f"/api/v1/runs/{run_id}/series"
+    every = inline_web.client.get(f"{base}?names=equity,benchmark&points=2000").json
+    PageSeries.model_validate(every)
+    assert every["idx"] == list(range(300))
+    thin = inline_web.client.get(f"{base}?names=equity&points=50").json
+    assert len(thin["idx"]) <= 50
+    assert min(thin["equity"]) == min(every["equity"])
+    assert max(thin["equity"]) == max(every["equity"])
+    part = inline_web.client.get(f"{base}?names=close&start_idx=10&end_idx=19").json
+    assert part["idx"] == list(range(10, 20))
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("names=colour", "names"),
+        ("names=time", "names"),
+        ("names=,", "names"),
+        ("names=equity&points=1", "points"),
+        ("names=equity&points=1000000", "points"),
+        ("names=equity&start_idx=-1", "start_idx"),
+        ("names=equity&end_idx=x", "end_idx"),
+    ],
+)
+def test_a_series_that_cannot_be_answered_is_refused(
+    inline_web: Web, query: str, field: str
+) -> None:
+    run_id = submit(inline_web)
+    answer = inline_web.client.get(f"/api/v1/runs/{run_id}/series?{query}")
+    assert answer.status_code == 422
+    assert answer.json["errors"][0]["field"] == field
+
+
+def test_trades_carry_the_bars_they_belong_to(inline_web: Web) -> None:
+    run_id = submit(inline_web)
+    page = PageTrades.model_validate(inline_web.client.get(f"/api/v1/runs/{run_id}/trades").json)
+    assert page.trades
+    assert all(trade.entry_idx <= trade.exit_idx for trade in page.trades)
+
+
+def test_the_four_charts_are_pictures(inline_web: Web) -> None:
+    run_id = submit(inline_web)
+    charts = RunCharts.model_validate(inline_web.client.get(f"/api/v1/runs/{run_id}/charts").json)
+    assert all(item.startswith("data:image/png;base64,iVBOR") for item in vars(charts).values())
+
+
+@pytest.mark.parametrize("path", ["result", "view", "trades", "charts"])
+def test_a_result_the_client_holds_is_not_sent_again(inline_web: Web, path: str) -> None:
+    url = f"/api/v1/runs/{submit(inline_web)}/{path}"
+    etag = inline_web.client.get(url).headers["ETag"]
+    assert inline_web.client.get(url, headers={"If-None-Match": etag}).status_code == 304
+
+
+@pytest.mark.parametrize("table", ["metrics", "equity", "drawdown", "portfolio", "trades"])
+def test_each_tab_exports_csv_and_json(inline_web: Web, table: str) -> None:
+    base = f"/api/v1/runs/{submit(inline_web)}/export/{table}"
+    as_csv, as_json = (inline_web.client.get(f"{base}.{kind}") for kind in ("csv", "json"))
+    assert (as_csv.mimetype, as_json.mimetype) == ("text/csv", "application/json")
+    assert "WALK_rsi_" in as_csv.headers["Content-Disposition"]
+    rows = list(csv.reader(io.StringIO(as_csv.text, newline="")))
+    assert len({len(row) for row in rows}) == 1
+    data = json.loads(as_json.data)
+    n_rows = (
+        len(data["metrics"])
+        if table == "metrics"
+        else len(data if isinstance(data, list) else data["time"])
+    )
+    assert len(rows) - 1 == n_rows > 0
+
+
+@pytest.mark.parametrize("name", ["secrets.csv", "equity.xlsx", "equity", "..%2fequity.csv"])
+def test_other_exports_do_not_exist(inline_web: Web, name: str) -> None:
+    answer = inline_web.client.get(f"/api/v1/runs/{submit(inline_web)}/export/{name}")
+    assert answer.status_code == 404
+    assert answer.mimetype == "application/problem+json"
+
+
+def test_a_symbol_cannot_break_out_of_the_file_name(inline_web: Web) -> None:
+    store = inline_web.store
+    record = store.runs.get(submit(inline_web))
+    assert record is not None
+    run_id = "11111111-1111-4111-8111-111111111111"
+    store.runs.insert(
+        NewRun(run_id, record.fingerprint, record.spec, 'A"\r\nX-Evil: 1/..', record.rule)
+    )
+    claim = store.runs.claim(run_id, "w", 60, 3)
+    assert claim is not None
+    summary = store.runs.load_summary(record.run_id)
+    columns = store.runs.load_columns(record.run_id)
+    assert summary is not None
+    assert columns is not None
+    assert store.runs.finish(run_id, claim.attempt, summary, [], columns)
+    header = inline_web.client.get(f"/api/v1/runs/{run_id}/export/equity.csv").headers[
+        "Content-Disposition"
+    ]
+    assert header == 'attachment; filename="A___X-Evil__1_.._rsi_11111111_equity.csv"'

@@ -1,0 +1,106 @@
+"""Rules, health, metrics, pages and static files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from storage.database import create_database
+from storage.errors import SchemaError
+from tasks.settings import Settings
+from tests.web_support import Web, build_web, inline_web, submit, web
+from webapp.app import create_app
+from webapp.pages import PAGES
+from webapp.schemas import Health, RuleList
+
+__all__ = ["inline_web", "web"]
+
+
+def test_rules_are_listed_with_parameters_and_trading_fields(web: Web) -> None:
+    listing = RuleList.model_validate(web.client.get("/api/v1/rules").json)
+    rules = {rule.name: rule for rule in listing.rules}
+    assert {"rsi", "macd", "rsi_macd", "sma_cross", "buy_and_hold"} <= rules.keys()
+    window = next(item for item in rules["rsi"].parameters if item.name == "window")
+    assert (window.type, window.default) == ("int", 14)
+    assert any(item.left == "fast" for item in rules["sma_cross"].constraints)
+    assert next(item for item in listing.trading if item.name == "fee_rate").default == 0.001
+
+
+def test_health_without_a_broker_is_503_and_says_what_is_down(web: Web) -> None:
+    answer = web.client.get("/health")
+    health = Health.model_validate(answer.json)
+    assert answer.status_code == 503
+    assert (health.status, health.database, health.broker) == ("down", "ok", "unreachable")
+    assert int(answer.headers["Retry-After"]) > 0
+    assert web.client.get("/health/ready").status_code == 503
+    assert web.client.get("/health/live").json == {"status": "ok"}
+
+
+def test_health_of_an_application_that_needs_no_broker_is_ok(inline_web: Web) -> None:
+    answer = inline_web.client.get("/health")
+    assert answer.status_code == 200
+    assert (answer.json["status"], answer.json["broker"]) == ("ok", "unused")
+
+
+def test_metrics_count_requests_and_runs(web: Web) -> None:
+    submit(web)
+    web.client.open("/health/live", method="INVENTED")
+    text = web.client.get("/metrics").text
+    assert 'stock_backtest_runs{state="queued"} 1.0' in text
+    assert "stock_backtest_database_up 1.0" in text
+    assert 'endpoint="post_runs",method="POST",status="202"} 1.0' in text
+    assert "INVENTED" not in text
+
+
+def test_an_empty_database_is_refused_with_the_command_to_run(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'empty.db'}"
+    with pytest.raises(SchemaError, match="stock-backtest db upgrade"):
+        create_app(Settings(database_url=url))
+    with create_database(url).connect() as connection:
+        tables = connection.exec_driver_sql("SELECT name FROM sqlite_master").all()
+    assert tables == []
+
+
+@pytest.mark.parametrize("path", list(PAGES))
+def test_every_page_opens_and_loads_nothing_from_elsewhere(web: Web, path: str) -> None:
+    answer = web.client.get(path)
+    assert answer.status_code == 200
+    assert answer.mimetype == "text/html"
+    for word in ('src="http', 'src="//', "<style", " style=", "javascript:", " onclick="):
+        assert word not in answer.text
+
+
+def test_a_page_opens_without_the_database() -> None:
+    settings = Settings(database_url="mysql+pymysql://u:p@127.0.0.1:1/none")
+    assert create_app(settings).test_client().get("/").status_code == 200
+
+
+def test_static_files_with_their_hash_are_kept_and_others_are_asked_for_again(
+    tmp_path: Path,
+) -> None:
+    web = build_web(tmp_path)
+    folder = tmp_path / "static"
+    folder.mkdir()
+    (folder / "a.css").write_text("a { color: red }")
+    web.app.static_folder = str(folder)
+    with web.app.test_request_context("/"):
+        address = web.app.url_for("static", filename="a.css")
+    assert "?v=" in address
+    with web.client.get(address) as kept:
+        assert kept.status_code == 200
+        assert "immutable" in kept.headers["Cache-Control"]
+    with web.client.get("/static/a.css") as asked:
+        assert asked.headers["Cache-Control"] == "no-cache"
+        etag = asked.headers["ETag"]
+    with web.client.get("/static/a.css", headers={"If-None-Match": etag}) as again:
+        assert again.status_code == 304
+
+
+def test_two_applications_share_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    first, second = build_web(tmp_path / "a"), build_web(tmp_path / "b")
+    submit(first)
+    assert second.client.get("/api/v1/runs").json["runs"] == []
+    assert 'state="queued"} 0.0' in second.client.get("/metrics").text
