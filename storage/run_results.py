@@ -56,13 +56,13 @@ class RunResults(Repository):
             stored before, so that a COMMIT whose answer was lost can be repeated.
         """
         blobs = _pack_result(summary, trades, columns)  # before any lock is taken
-        metrics = dict(summary.get("metrics", {}))
+        metrics = {name: _as_json(value) for name, value in summary["metrics"].items()}
         values = {
             **build_ending("succeeded"),
             "progress": 1.0,
             "stage": "",
             "metrics": metrics,
-            **{name: _as_sort_value(metrics.get(name)) for name in SORTABLE_METRICS},
+            **{name: metrics.get(name) for name in SORTABLE_METRICS},
         }
 
         def work(connection: Connection) -> bool:
@@ -185,8 +185,6 @@ def _is_finished(connection: Connection, run_id: str, attempt: int) -> bool:
     return connection.scalar(query) is not None
 
 
-def _as_sort_value(value: Any) -> float | None:
-    """Return what the sort column holds: SQL has no NaN, and an undefined metric has no rank."""
-    if value is None or not math.isfinite(value):
-        return None
-    return float(value)
+def _as_json(value: Any) -> Any:
+    """Return null for what neither JSON nor a sort column can hold: an undefined metric."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
