@@ -6,7 +6,7 @@ Definitions 1. Numpy and the standard library only: the web tier imports this mo
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -35,7 +35,6 @@ __all__ = [
     "filter_bars",
     "find_range",
     "format_times",
-    "merge_warnings",
 ]
 
 COLUMNS = ("timestamps", *PRICE_COLUMNS, "volume", "adj_factor")
@@ -287,21 +286,6 @@ def collect_warnings(bars: Bars) -> tuple[DataWarning, ...]:
         message = "the volume is zero on {bars}"
     found += _warn_at(bars, idle, "zero_volume", message)
     return tuple(found)
-
-
-def merge_warnings(dataset_warnings: Iterable[DataWarning], bars: Bars) -> tuple[DataWarning, ...]:
-    """Return the warnings of a run: what was clamped on loading, and what its own bars show.
-
-    Parameters
-    ----------
-    dataset_warnings : iterable of DataWarning
-        As `build_bars` gave them; all but ``clamped_bar`` speak of unadjusted prices and are
-        replaced.
-    bars : Bars
-        As the run uses them.
-    """
-    kept = (warning for warning in dataset_warnings if warning.code == "clamped_bar")
-    return (*kept, *collect_warnings(bars))
 
 
 def _warn_clamped(bars: Bars, clamped: NDArray[np.bool_]) -> list[DataWarning]:

@@ -37,20 +37,17 @@ class FileLimits:
     ----------
     max_bytes : int
         Of the file as it is.
-    max_text_bytes : int
-        Of its text after decompression.
     max_bars : int
         Rows.
     """
 
-    max_bytes: int = 2048 * _MIB
-    max_text_bytes: int = 4096 * _MIB
+    max_bytes: int = 1024 * _MIB
     max_bars: int = 5_000_000
 
-    @classmethod
-    def for_upload(cls, max_bytes: int, max_bars: int) -> FileLimits:
-        """Return the limits of a file from a stranger: prices compress to a quarter, not more."""
-        return cls(max_bytes, 4 * max_bytes, max_bars)
+    @property
+    def max_text_bytes(self) -> int:
+        """Largest text after decompression: prices compress to a quarter, hardly further."""
+        return 4 * self.max_bytes
 
 
 DEFAULT_LIMITS = FileLimits()
@@ -108,7 +105,7 @@ def validate_bar_path(path: str | os.PathLike[str], limits: FileLimits) -> str:
 
 def describe_size_limit(limits: FileLimits) -> str:
     """Return the words for a file that is too large."""
-    return f"is larger than {limits.max_bytes / _MIB:,.0f} MiB; compress it with gzip or split it"
+    return f"is larger than {limits.max_bytes / _MIB:,.4g} MiB; compress it with gzip or split it"
 
 
 def load_bar_source(
