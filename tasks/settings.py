@@ -59,7 +59,7 @@ class Settings:
     log_format: LogFormat = "console"
     log_level: LogLevel = "INFO"
     retention_days: int = 0
-    lease_seconds: float = 10.0
+    lease_seconds: float = 6.0
     maintenance_interval_seconds: float = 2.0
     broker_timeout_seconds: float = 2.0
     max_attempts: int = 3

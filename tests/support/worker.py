@@ -25,11 +25,13 @@ TERMINAL = ("succeeded", "failed", "cancelled")
 class ServiceProcess:
     """One `stock-backtest` process and its log."""
 
-    def __init__(self, settings: Settings, log: Path, *arguments: str) -> None:
+    def __init__(
+        self, settings: Settings, log: Path, *arguments: str, module: str = "cli.main"
+    ) -> None:
         self.log = log
         with log.open("ab") as stream:
             self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "cli.main", *arguments],
+                [sys.executable, "-m", module, *arguments],
                 env=build_service_environ(settings),
                 stdout=stream,
                 stderr=stream,
@@ -73,11 +75,11 @@ def build_service_environ(settings: Settings) -> dict[str, str]:
 
 @contextmanager
 def run_worker(
-    settings: Settings, directory: Path, concurrency: int = 1
+    settings: Settings, directory: Path, concurrency: int = 1, module: str = "cli.main"
 ) -> Iterator[ServiceProcess]:
     settings = replace(settings, log_format="json")
-    log = directory / "worker.log"
-    worker = ServiceProcess(settings, log, "worker", "--concurrency", str(concurrency))
+    arguments = ("worker", "--concurrency", str(concurrency))
+    worker = ServiceProcess(settings, directory / "worker.log", *arguments, module=module)
     try:
         worker.wait_for_line(" ready.")
         yield worker
