@@ -7,6 +7,7 @@ for what is undefined. Its slow, obvious twin stands in ``tests/unit/metric_twin
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,64 +98,155 @@ def compound(before: float, after: float) -> float:
 
 @jit
 def scan_calendar(
-    equity: FloatArray, timestamps: IntArray, initial_cash: float
+    equity: FloatArray, returns: FloatArray, timestamps: IntArray, initial_cash: float
 ) -> tuple[float, float, float, float]:
     """Return best and worst day, best and worst month: UTC calendar periods, compounded.
 
     Partial periods count. A bar longer than a day belongs to the day and month it is stamped with.
     """
+    n_bars = equity.size
     best_day = best_month = -math.inf
     worst_day = worst_month = math.inf
     day_base = month_base = initial_cash
+    day_start = 0
     day = timestamps[0] // NS_PER_DAY
     day_end = (day + 1) * NS_PER_DAY
     month_end = find_next_month(day) * NS_PER_DAY
-    for t in range(1, equity.size + 1):
-        last = t == equity.size
-        if last or timestamps[t] >= day_end:
-            value = compound(day_base, equity[t - 1])
-            best_day = max(best_day, value)
-            worst_day = min(worst_day, value)
-            day_base = equity[t - 1]
-            if last or timestamps[t] >= month_end:
-                value = compound(month_base, equity[t - 1])
-                best_month = max(best_month, value)
-                worst_month = min(worst_month, value)
-                month_base = equity[t - 1]
-            if not last:
-                day = timestamps[t] // NS_PER_DAY
-                day_end = (day + 1) * NS_PER_DAY
-                if timestamps[t] >= month_end:
-                    month_end = find_next_month(day) * NS_PER_DAY
+    for t in range(1, n_bars + 1):
+        if t < n_bars and timestamps[t] < day_end:
+            continue
+        # The day ends with bar t - 1; a day of one bar needs no division.
+        value = returns[t - 1] if day_start == t - 1 else compound(day_base, equity[t - 1])
+        best_day = max(best_day, value)
+        worst_day = min(worst_day, value)
+        day_base = equity[t - 1]
+        day_start = t
+        if t == n_bars or timestamps[t] >= month_end:
+            value = compound(month_base, equity[t - 1])
+            best_month = max(best_month, value)
+            worst_month = min(worst_month, value)
+            month_base = equity[t - 1]
+        if t < n_bars:
+            day_end += NS_PER_DAY
+            if timestamps[t] >= day_end:  # a weekend or a gap lies between
+                day_end = (timestamps[t] // NS_PER_DAY + 1) * NS_PER_DAY
+            if timestamps[t] >= month_end:
+                month_end = find_next_month(timestamps[t] // NS_PER_DAY) * NS_PER_DAY
     return best_day, worst_day, best_month, worst_month
 
 
+class Sums(NamedTuple):
+    """What one pass over the returns of run and benchmark adds up; active is their difference."""
+
+    gains: float
+    losses: float  # >= 0
+    mean: float
+    benchmark_mean: float
+    active_mean: float
+    varies: bool
+    benchmark_varies: bool
+    active_varies: bool
+
+
+class CentredSums(NamedTuple):
+    """Sums of powers and products of deviations from the means, over n_bars."""
+
+    second: float
+    third: float
+    fourth: float
+    benchmark: float  # squares
+    active: float  # squares
+    product: float  # run times benchmark
+
+
 @jit
-def scan_moments(returns: FloatArray) -> tuple[float, float, float]:
-    """Return population skewness, raw population kurtosis and omega of the returns.
+def sum_returns(returns: FloatArray, benchmark: FloatArray) -> Sums:
+    """Return means, gains and losses, and which series vary at all: max and min differ."""
+    gains = losses = total = benchmark_total = active_total = 0.0
+    low = benchmark_low = active_low = math.inf
+    high = benchmark_high = active_high = -math.inf
+    n_bars = returns.size
+    for t in range(n_bars):
+        value, other = returns[t], benchmark[t]
+        active = value - other
+        gains += value if value > 0.0 else 0.0
+        losses -= value if value < 0.0 else 0.0
+        total += value
+        benchmark_total += other
+        active_total += active
+        low, high = min(low, value), max(high, value)
+        benchmark_low, benchmark_high = min(benchmark_low, other), max(benchmark_high, other)
+        active_low, active_high = min(active_low, active), max(active_high, active)
+    return Sums(
+        gains,
+        losses,
+        total / n_bars,
+        benchmark_total / n_bars,
+        active_total / n_bars,
+        low < high,
+        benchmark_low < benchmark_high,
+        active_low < active_high,
+    )
+
+
+@jit
+def sum_centred(returns: FloatArray, benchmark: FloatArray, sums: Sums) -> CentredSums:
+    """Return the second pass: raw sums of powers would cancel."""
+    second = third = fourth = benchmark_second = active_second = product = 0.0
+    for t in range(returns.size):
+        value = returns[t] - sums.mean
+        other = benchmark[t] - sums.benchmark_mean
+        active = returns[t] - benchmark[t] - sums.active_mean
+        square = value * value
+        second += square
+        third += square * value
+        fourth += square * square
+        benchmark_second += other * other
+        active_second += active * active
+        product += value * other
+    return CentredSums(second, third, fourth, benchmark_second, active_second, product)
+
+
+@jit
+def describe_shape(n_bars: int, sums: Sums, centred: CentredSums) -> tuple[float, float, float]:
+    """Return population skewness, raw population kurtosis and omega.
 
     Skewness and kurtosis are NaN for returns that never vary, and where their spread is lost in
     the rounding of their mean (scipy's test: below 1e-15 of it). Omega is NaN without a loss.
     """
-    total = gains = losses = 0.0
-    for value in returns:
-        total += value
-        gains += max(value, 0.0)
-        losses += max(-value, 0.0)
-    n_bars = returns.size
-    mean = total / n_bars
-    m2 = m3 = m4 = 0.0
-    for value in returns:
-        centred = value - mean
-        square = centred * centred
-        m2 += square
-        m3 += square * centred
-        m4 += square * square
-    m2 /= n_bars
-    omega = gains / losses if losses > 0.0 else math.nan
-    if returns.min() == returns.max() or m2 <= (1e-15 * mean) ** 2:
+    omega = sums.gains / sums.losses if sums.losses > 0.0 else math.nan
+    variance = centred.second / n_bars
+    if not sums.varies or variance <= (1e-15 * sums.mean) ** 2:
         return math.nan, math.nan, omega
-    return m3 / n_bars / m2**1.5, m4 / n_bars / (m2 * m2), omega
+    skew = centred.third / n_bars / variance**1.5
+    kurtosis = centred.fourth / n_bars / (variance * variance)
+    return skew, kurtosis, omega
+
+
+@jit
+def describe_against(
+    n_bars: int, sums: Sums, centred: CentredSums, risk_free: float, periods_per_year: float
+) -> tuple[float, float, float, float, float]:
+    """Return beta, alpha, correlation, information ratio and tracking error.
+
+    ``risk_free`` is per bar. Beta, alpha and correlation are NaN against a benchmark that never
+    varies, correlation also for returns that never vary, the information ratio where the
+    difference never varies, and alpha where the mean excess return is a loss above 100 % a bar.
+    """
+    beta = alpha = correlation = information = math.nan
+    tracking_error = 0.0 if n_bars > 1 else math.nan
+    if sums.benchmark_varies and centred.benchmark > 0.0:
+        beta = centred.product / centred.benchmark
+        growth = 1.0 + (sums.mean - risk_free - beta * (sums.benchmark_mean - risk_free))
+        if growth >= 0.0:
+            alpha = growth**periods_per_year - 1.0
+        if sums.varies and centred.second > 0.0:
+            correlation = centred.product / math.sqrt(centred.second) / math.sqrt(centred.benchmark)
+    if sums.active_varies and centred.active > 0.0:
+        deviation = math.sqrt(centred.active / (n_bars - 1))
+        tracking_error = deviation * math.sqrt(periods_per_year)
+        information = sums.active_mean / deviation * math.sqrt(periods_per_year)
+    return beta, alpha, correlation, information, tracking_error
 
 
 @jit
@@ -193,49 +285,6 @@ def interpolate(below: float, above: float, rank: float) -> float:
 
 
 @jit
-def scan_relative(
-    returns: FloatArray, benchmark: FloatArray, risk_free: float, periods_per_year: float
-) -> tuple[float, float, float, float, float]:
-    """Return beta, alpha, correlation, information ratio and tracking error.
-
-    ``risk_free`` is per bar. Beta, alpha and correlation are NaN against a benchmark that never
-    varies, correlation also for returns that never vary, the information ratio where the
-    difference never varies, and alpha where the mean excess return is a loss above 100 % a bar.
-    """
-    n_bars = returns.size
-    sum_r = sum_b = sum_d = 0.0
-    min_d = math.inf
-    max_d = -math.inf
-    for t in range(n_bars):
-        sum_r += returns[t]
-        sum_b += benchmark[t]
-        active = returns[t] - benchmark[t]
-        sum_d += active
-        min_d = min(min_d, active)
-        max_d = max(max_d, active)
-    mean_r, mean_b, mean_d = sum_r / n_bars, sum_b / n_bars, sum_d / n_bars
-    var_r = var_b = var_d = cov = 0.0
-    for t in range(n_bars):
-        centred_r = returns[t] - mean_r
-        centred_b = benchmark[t] - mean_b
-        centred_d = returns[t] - benchmark[t] - mean_d
-        var_r += centred_r * centred_r
-        var_b += centred_b * centred_b
-        var_d += centred_d * centred_d
-        cov += centred_r * centred_b
-    flat_b = benchmark.min() == benchmark.max() or var_b == 0.0
-    flat_r = returns.min() == returns.max() or var_r == 0.0
-    flat_d = min_d == max_d or var_d == 0.0
-    beta = math.nan if flat_b else cov / var_b
-    growth = 1.0 + (mean_r - risk_free - beta * (mean_b - risk_free))
-    alpha = growth**periods_per_year - 1.0 if growth >= 0.0 else math.nan
-    correlation = math.nan if flat_b or flat_r else cov / math.sqrt(var_r) / math.sqrt(var_b)
-    deviation = 0.0 if flat_d else math.sqrt(var_d / (n_bars - 1))
-    information = math.nan if flat_d else mean_d / deviation * math.sqrt(periods_per_year)
-    return beta, alpha, correlation, information, deviation * math.sqrt(periods_per_year)
-
-
-@jit
 def scan_trades(
     pnl: FloatArray, returns: FloatArray, bars_held: IntArray
 ) -> tuple[float, float, float, float, float, float, float, float, float, float]:
@@ -252,9 +301,11 @@ def scan_trades(
         return nan, nan, nan, nan, nan, nan, nan, nan, nan, nan
     n_wins = n_losses = wins_in_row = losses_in_row = most_wins = most_losses = 0
     won = lost = total_return = 0.0
+    best, worst = -math.inf, math.inf
     total_bars = most_bars = 0
     for k in range(n_trades):
         total_return += returns[k]
+        best, worst = max(best, returns[k]), min(worst, returns[k])
         total_bars += bars_held[k]
         most_bars = max(most_bars, bars_held[k])
         wins_in_row = wins_in_row + 1 if pnl[k] > 0.0 else 0
@@ -278,19 +329,21 @@ def scan_trades(
         float(most_losses),
         total_bars / n_trades,
         float(most_bars),
-        returns.max(),
-        returns.min(),
+        best,
+        worst,
     )
 
 
 @jit
 def compute_sqn(pnl: FloatArray) -> float:
     """Return Van Tharp's system quality number, NaN for fewer than two different results."""
-    if pnl.min() == pnl.max():
-        return math.nan
+    low, high = math.inf, -math.inf
     total = squares = 0.0
     for value in pnl:
         total += value
+        low, high = min(low, value), max(high, value)
+    if low == high:
+        return math.nan
     mean = total / pnl.size
     for value in pnl:
         squares += (value - mean) ** 2
@@ -300,29 +353,35 @@ def compute_sqn(pnl: FloatArray) -> float:
 @jit
 def measure_curve(
     equity: FloatArray,
+    benchmark_equity: FloatArray,
     timestamps: IntArray,
     initial_cash: float,
     n_live: int,
+    risk_free: float,
+    periods_per_year: float,
     returns: FloatArray,
-) -> tuple[float, float, float, float, float, float, float, float, float, float]:
-    """Fill ``returns`` and return everything that needs no sorting: the four scans above in turn.
+    benchmark_returns: FloatArray,
+) -> tuple[
+    tuple[float, float, float],
+    tuple[float, float, float, float],
+    tuple[float, float, float],
+    tuple[float, float, float, float, float],
+]:
+    """Fill both arrays of returns and answer everything that needs no sorting.
 
-    In order: longest drawdown in bars and days, ulcer index; best and worst day, best and worst
-    month; skewness, kurtosis, omega.
+    Returns
+    -------
+    tuple of tuples
+        Of `scan_drawdowns`, `scan_calendar`, `describe_shape` and `describe_against`.
     """
+    n_bars = equity.size
     fill_returns(equity, initial_cash, n_live, returns)
-    longest_bars, longest_days, ulcer = scan_drawdowns(equity, timestamps, initial_cash)
-    best_day, worst_day, best_month, worst_month = scan_calendar(equity, timestamps, initial_cash)
-    skew, kurtosis, omega = scan_moments(returns)
+    fill_returns(benchmark_equity, initial_cash, n_bars, benchmark_returns)
+    sums = sum_returns(returns, benchmark_returns)
+    centred = sum_centred(returns, benchmark_returns, sums)
     return (
-        longest_bars,
-        longest_days,
-        ulcer,
-        best_day,
-        worst_day,
-        best_month,
-        worst_month,
-        skew,
-        kurtosis,
-        omega,
+        scan_drawdowns(equity, timestamps, initial_cash),
+        scan_calendar(equity, returns, timestamps, initial_cash),
+        describe_shape(n_bars, sums, centred),
+        describe_against(n_bars, sums, centred, risk_free, periods_per_year),
     )

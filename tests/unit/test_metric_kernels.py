@@ -65,9 +65,10 @@ def test_drawdown_lengths_and_ulcer_index_equal_the_twin(stamped):
 @given(stamped_curves())
 def test_days_and_months_equal_the_twin(stamped):
     curve, stamps = stamped
-    expected = twins.twin_calendar(twins.twin_returns(curve, CASH), stamps)
+    returns = twins.twin_returns(curve, CASH)
+    expected = twins.twin_calendar(returns, stamps)
     names = ("best_day", "worst_day", "best_month", "worst_month")
-    assert_equal(names, kernels.scan_calendar(curve, stamps, CASH), expected)
+    assert_equal(names, kernels.scan_calendar(curve, returns, stamps, CASH), expected)
 
 
 @settings(max_examples=200, deadline=None)
@@ -78,7 +79,9 @@ def test_distribution_equals_the_twin(curve):
     np.testing.assert_allclose(returns, twins.twin_returns(curve, CASH), rtol=0, atol=0)
     expected = twins.twin_distribution(returns)
     names = ("skew", "kurtosis", "omega")
-    assert_equal(names, kernels.scan_moments(returns), expected)
+    sums = kernels.sum_returns(returns, returns)
+    centred = kernels.sum_centred(returns, returns, sums)
+    assert_equal(names, kernels.describe_shape(curve.size, sums, centred), expected)
     tails = kernels.scan_tails(returns, *partition(returns))
     assert_equal(("var_95", "cvar_95", "tail_ratio"), tails, expected)
 
@@ -89,7 +92,9 @@ def test_what_is_measured_against_the_benchmark_equals_the_twin(curve, random, r
     other = np.array([random.choice((900.0, 1000.0, random.uniform(500, 2000))) for _ in curve])
     returns, benchmark = twins.twin_returns(curve, CASH), twins.twin_returns(other, CASH)
     rf = twins.per_bar(risk_free, 252.0)
-    values = kernels.scan_relative(returns, benchmark, rf, 12.0)
+    sums = kernels.sum_returns(returns, benchmark)
+    centred = kernels.sum_centred(returns, benchmark, sums)
+    values = kernels.describe_against(curve.size, sums, centred, rf, 12.0)
     expected = twins.twin_relative(returns, benchmark, (1.0 + rf) ** 12 - 1.0, 12.0)
     names = ("beta", "alpha", "correlation", "information_ratio", "tracking_error")
     assert_equal(names, values, expected)
