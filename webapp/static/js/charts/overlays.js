@@ -1,0 +1,204 @@
+/** What is drawn over and under the lines: held bars, entries and exits, candles, value tags. */
+
+import { COLORS, FONT } from "./theme.js";
+import { lowerBound } from "./time_axis.js";
+
+const MAX_CANDLES = 320;
+const MARK_GAP = 3;
+
+/** Trades that touch the visible bars; they are in order of entry. */
+function visibleTrades(u, trades) {
+  const { min, max } = u.scales.x;
+  let first = lowerBound(trades.map((trade) => trade.exit_idx), min);
+  const found = [];
+  for (; first < trades.length && trades[first].entry_idx <= max; first += 1) found.push(trades[first]);
+  return found;
+}
+
+/** Shade the bars in which a position was held. @param {Object[]} trades */
+export function shadeHeld(trades) {
+  return (u) => {
+    const { left, top, width, height } = u.bbox;
+    u.ctx.save();
+    u.ctx.fillStyle = COLORS.held;
+    let drawnTo = left;
+    for (const trade of visibleTrades(u, trades)) {
+      const from = Math.max(u.valToPos(trade.entry_idx, "x", true), drawnTo);
+      const to = Math.min(Math.max(u.valToPos(trade.exit_idx, "x", true), from + 1), left + width);
+      if (to <= from) continue;
+      u.ctx.fillRect(from, top, to - from, height);
+      drawnTo = to;
+    }
+    u.ctx.restore();
+  };
+}
+
+/**
+ * Mark entries (hollow) and exits (filled in the colour of the result).
+ * @param {Object[]} trades @param {() => Object|null} selected trade drawn brighter
+ */
+export function markTrades(trades, selected = () => null) {
+  return (u) => {
+    const size = 4.5 * devicePixelRatio;
+    const { ctx } = u;
+    ctx.save();
+    clipToPlot(u);
+    ctx.lineWidth = 1.2 * devicePixelRatio;
+    let lastEntry = -Infinity;
+    let lastExit = -Infinity;
+    for (const trade of visibleTrades(u, trades)) {
+      const isLong = trade.direction === "long";
+      const entryX = u.valToPos(trade.entry_idx, "x", true);
+      const exitX = u.valToPos(trade.exit_idx, "x", true);
+      const isChosen = selected() === trade;
+      if (entryX - lastEntry >= MARK_GAP || isChosen) {
+        const y = u.valToPos(trade.entry_price, "y", true);
+        triangle(ctx, entryX, isLong ? y + size * 2.6 : y - size * 2.6, size, isLong ? -1 : 1);
+        ctx.strokeStyle = isChosen ? COLORS.amber : COLORS.text;
+        ctx.fillStyle = COLORS.ground;
+        ctx.fill();
+        ctx.stroke();
+        lastEntry = entryX;
+      }
+      if (trade.exit_reason !== "open" && (exitX - lastExit >= MARK_GAP || isChosen)) {
+        const y = u.valToPos(trade.exit_price, "y", true);
+        triangle(ctx, exitX, isLong ? y - size * 2.6 : y + size * 2.6, size, isLong ? 1 : -1);
+        ctx.fillStyle = trade.pnl > 0 ? COLORS.gain : COLORS.loss;
+        ctx.fill();
+        lastExit = exitX;
+      }
+    }
+    ctx.restore();
+  };
+}
+
+function triangle(ctx, x, y, size, direction) {
+  ctx.beginPath();
+  ctx.moveTo(x - size, y - direction * size * 0.8);
+  ctx.lineTo(x + size, y - direction * size * 0.8);
+  ctx.lineTo(x, y + direction * size * 0.9);
+  ctx.closePath();
+}
+
+function clipToPlot(u) {
+  const { left, top, width, height } = u.bbox;
+  u.ctx.beginPath();
+  u.ctx.rect(left, top, width, height);
+  u.ctx.clip();
+}
+
+/** True where every visible bar is loaded and few enough to draw one by one. */
+export function canDrawCandles(u) {
+  const { min, max } = u.scales.x;
+  if (max - min > MAX_CANDLES) return false;
+  const idx = u.data[0];
+  const first = lowerBound(idx, min);
+  const last = Math.min(lowerBound(idx, max), idx.length - 1);
+  return last > first && idx[last] - idx[first] === last - first;
+}
+
+/** Draw candles, hollow where the close is above the open; series 1 to 4 are open, high, low, close. */
+export function drawCandles(u) {
+  if (!canDrawCandles(u)) return;
+  const [idx, open, high, low, close] = u.data;
+  const { min, max } = u.scales.x;
+  const step = u.bbox.width / (max - min);
+  const half = Math.max(Math.floor(step * 0.34), 1);
+  const { ctx } = u;
+  ctx.save();
+  clipToPlot(u);
+  ctx.lineWidth = Math.max(1, Math.round(devicePixelRatio));
+  for (let i = lowerBound(idx, min); i < idx.length && idx[i] <= max; i += 1) {
+    const x = Math.round(u.valToPos(idx[i], "x", true)) + (ctx.lineWidth % 2) / 2;
+    const [yOpen, yHigh, yLow, yClose] = [open, high, low, close]
+      .map((column) => Math.round(u.valToPos(column[i], "y", true)));
+    const isUp = close[i] >= open[i];
+    ctx.strokeStyle = isUp ? COLORS.text : COLORS.second;
+    ctx.fillStyle = isUp ? COLORS.ground : COLORS.second;
+    ctx.beginPath();
+    ctx.moveTo(x, yHigh);
+    ctx.lineTo(x, yLow);
+    ctx.stroke();
+    const top = Math.min(yOpen, yClose);
+    ctx.fillRect(x - half, top, half * 2, Math.max(Math.abs(yOpen - yClose), 1));
+    ctx.strokeRect(x - half, top, half * 2, Math.max(Math.abs(yOpen - yClose), 1));
+  }
+  ctx.restore();
+}
+
+/**
+ * Draw levels as dotted lines with a name and their value on the axis.
+ * @param {() => Array<{value: number, label: string, color: string}>} levels
+ * @param {(value: number) => string} format
+ */
+export function drawLevels(levels, format) {
+  return (u) => {
+    const ratio = devicePixelRatio;
+    const { left, width } = u.bbox;
+    const { ctx } = u;
+    ctx.save();
+    ctx.font = scaleFont(ratio);
+    for (const { value, label, color } of levels()) {
+      const y = u.valToPos(value, "y", true);
+      if (y < u.bbox.top || y > u.bbox.top + u.bbox.height) continue;
+      ctx.strokeStyle = color;
+      ctx.setLineDash([2 * ratio, 3 * ratio]);
+      ctx.beginPath();
+      ctx.moveTo(left, y);
+      ctx.lineTo(left + width, y);
+      ctx.stroke();
+      ctx.setLineDash([]);
+      ctx.fillStyle = color;
+      ctx.textAlign = "right";
+      ctx.textBaseline = "bottom";
+      ctx.fillText(label, left + width - 6 * ratio, y - 2 * ratio);
+      tag(u, y, format(value), color);
+    }
+    ctx.restore();
+  };
+}
+
+/**
+ * Show the last visible value of each line as a tag on the axis, moved apart where they meet.
+ * @param {Array<{series: number, color: string}>} lines @param {(value: number) => string} format
+ */
+export function tagLastValues(lines, format) {
+  return (u) => {
+    const last = Math.min(lowerBound(u.data[0], u.scales.x.max + 1e-9), u.data[0].length) - 1;
+    if (last < 0) return;
+    const height = 16 * devicePixelRatio;
+    const tags = lines
+      .map(({ series, color }) => ({ value: u.data[series][last], color }))
+      .filter(({ value }) => value !== null && value !== undefined)
+      .map(({ value, color }) => ({ y: u.valToPos(value, "y", true), text: format(value), color }))
+      .sort((one, other) => one.y - other.y);
+    for (let i = 1; i < tags.length; i += 1) tags[i].y = Math.max(tags[i].y, tags[i - 1].y + height);
+    for (const { y, text, color } of tags) tag(u, y, text, color);
+  };
+}
+
+function tag(u, y, text, color) {
+  const ratio = devicePixelRatio;
+  const { ctx } = u;
+  const height = 15 * ratio;
+  const x = u.bbox.left + u.bbox.width + 3 * ratio;
+  const top = Math.min(Math.max(y - height / 2, u.bbox.top), u.bbox.top + u.bbox.height - height);
+  ctx.save();
+  ctx.font = scaleFont(ratio);
+  const width = Math.max(ctx.measureText(text).width + 10 * ratio, 58 * ratio);
+  ctx.fillStyle = COLORS.ground;
+  ctx.fillRect(x, top, width, height);
+  ctx.strokeStyle = color;
+  ctx.lineWidth = ratio;
+  ctx.strokeRect(x + 0.5, top + 0.5, width - 1, height - 1);
+  ctx.fillStyle = color;
+  ctx.textAlign = "left";
+  ctx.textBaseline = "middle";
+  ctx.fillText(text, x + 5 * ratio, top + height / 2 + ratio * 0.5);
+  ctx.restore();
+}
+
+/** The canvas font in device pixels. @param {number} ratio */
+export function scaleFont(ratio) {
+  return FONT.replace("11px", `${11 * ratio}px`);
+}

@@ -1,0 +1,126 @@
+/** The charts of the tabs, as data: which columns, how drawn, what the heading reads. */
+
+import { h } from "../lib/dom.js";
+import {
+  formatCount, formatPercent, formatPrice, formatShort, formatSignedPercent, signClass,
+} from "../lib/format.js";
+import { drawLevels, markTrades, shadeHeld } from "./overlays.js";
+import { COLORS } from "./theme.js";
+import { lowerBound } from "./time_axis.js";
+
+const RUN = { color: COLORS.text, width: 1.75, tagged: true };
+const BENCH = { color: COLORS.bench, width: 1, tagged: true };
+
+function key(color, text, className = "") {
+  return h("span", { class: `key ${className}` }, h("i", { style: { background: color }, "aria-hidden": "true" }), text);
+}
+
+/** Equity beside buy and hold. @param {Object} context summary, trades */
+export function equityPane({ summary, trades }, isLog) {
+  return {
+    title: "Equity USD", weight: 4, isLog,
+    series: [{ name: "benchmark", label: "buy & hold", ...BENCH }, { name: "equity", label: "strategy", ...RUN }],
+    format: formatShort, include: isLog ? [] : [summary.spec.trading.initial_cash], under: [shadeHeld(trades)],
+    readout: ({ equity, benchmark }) => {
+      const gap = equity !== null && benchmark ? equity / benchmark - 1 : null;
+      return [key(COLORS.text, `strategy ${formatCount(equity)}`), key(COLORS.bench, `buy & hold ${formatCount(benchmark)}`),
+        h("span", {}, "gap ", h("b", { class: signClass(gap), text: formatSignedPercent(gap, 1) }))];
+    },
+  };
+}
+
+/** Price with entries and exits; candles where few bars are in sight. */
+export function pricePane({ summary, trades }, isLog, { selected = () => null, levels = () => [], weight = 3 } = {}) {
+  return {
+    title: summary.spec.dataset.adjusted ? "Price adjusted" : "Price raw", weight, isLog, hasCandles: true,
+    series: [
+      ...["open", "high", "low"].map((name) => ({ name, label: name, color: COLORS.second, hidden: true })),
+      { name: "close", label: "close", color: COLORS.second, width: 1.1, tagged: true },
+    ],
+    format: formatPrice, under: [shadeHeld(trades)],
+    over: [drawLevels(levels, formatPrice), markTrades(trades, selected)],
+    readout: ({ open, high, low, close }, bar) => [
+      h("span", { class: "ohlc", text: `O ${formatPrice(open)}  H ${formatPrice(high)}  L ${formatPrice(low)}  C ${formatPrice(close)}` }),
+      h("span", { class: "legend-marks" }, "△ entry ", h("b", { class: "gain", text: "▼" }), " exit at gain ", h("b", { class: "loss", text: "▼" }), " at loss"),
+      describeTrade(tradeAt(trades, bar)),
+    ],
+  };
+}
+
+function tradeAt(trades, bar) {
+  const idx = lowerBound(trades.map((trade) => trade.exit_idx), bar);
+  const trade = trades[idx];
+  return trade && trade.entry_idx <= bar ? { trade, number: idx + 1 } : null;
+}
+
+function describeTrade(found) {
+  if (!found) return null;
+  const { trade, number } = found;
+  return h("span", { class: signClass(trade.return), text: `#${number} ${trade.exit_reason} ${formatSignedPercent(trade.return)}` });
+}
+
+/** Underwater curve of run and benchmark. */
+export function drawdownPane({ summary, trades }, weight = 2) {
+  return {
+    title: "Drawdown", weight, hasCeiling: true, include: [0],
+    series: [
+      { name: "benchmark_drawdown", label: "buy & hold", color: COLORS.bench, width: 1 },
+      { name: "drawdown", label: "strategy", color: COLORS.text, width: 1.5, fill: COLORS.lossArea },
+    ],
+    format: (value) => formatPercent(value, 0), under: [shadeHeld(trades)],
+    readout: ({ drawdown, benchmark_drawdown: bench }) => [
+      key(COLORS.text, `strategy ${formatPercent(drawdown)}`), key(COLORS.bench, `buy & hold ${formatPercent(bench)}`),
+      h("span", { text: `max ${formatPercent(summary.metrics.max_drawdown)}, ${formatCount(summary.metrics.max_drawdown_bars)} bars longest` }),
+    ],
+  };
+}
+
+/** Cash under equity: what lies between the lines is the position. */
+export function cashPane() {
+  return {
+    title: "Cash and position USD", weight: 3, include: [0],
+    series: [
+      { name: "equity", label: "equity", ...RUN, fill: COLORS.benchArea },
+      { name: "cash", label: "cash", color: COLORS.amber, width: 1.25, tagged: true, fill: "rgba(255, 160, 40, 0.1)" },
+    ],
+    format: formatShort,
+    readout: ({ equity, cash }) => [key(COLORS.text, `equity ${formatCount(equity)}`), key(COLORS.amber, `cash ${formatCount(cash)}`),
+      h("span", { text: `position value ${formatCount(equity === null || cash === null ? null : equity - cash)}` })],
+  };
+}
+
+/** Position value over equity. */
+export function exposurePane() {
+  return {
+    title: "Exposure", weight: 2, include: [0],
+    series: [{ name: "exposure", label: "exposure", color: COLORS.bench, width: 1.25, fill: COLORS.benchArea }],
+    format: (value) => formatPercent(value, 0),
+    readout: ({ exposure }) => [key(COLORS.bench, `position / equity ${formatPercent(exposure, 1)}`)],
+  };
+}
+
+/** Shares held. */
+export function sharesPane() {
+  return {
+    title: "Position shares", weight: 1.6, include: [0],
+    series: [{ name: "position", label: "shares", color: COLORS.text, width: 1.25, fill: COLORS.textArea }],
+    format: formatShort,
+    readout: ({ position }) => [key(COLORS.text, `${formatShort(position)} shares`)],
+  };
+}
+
+/** Indicators that the rule computed, under the price of a trade; null if it has none. */
+export function indicatorPane({ summary }) {
+  const names = summary.rule.indicators;
+  if (!names.length) return null;
+  const colors = [COLORS.text, COLORS.amber, COLORS.bench];
+  const { params } = summary.spec;
+  const levels = ["oversold", "overbought"].filter((name) => params[name] !== undefined && names.length === 1);
+  return {
+    title: summary.rule.title, weight: 1.1, include: levels.map((name) => params[name]),
+    series: names.map((name, idx) => ({ name: `indicator:${name}`, label: name, color: colors[idx % 3], width: 1.25 })),
+    format: formatShort,
+    over: [drawLevels(() => levels.map((name) => ({ value: params[name], label: name, color: COLORS.hint })), formatShort)],
+    readout: (values) => names.map((name, idx) => key(colors[idx % 3], `${name} ${formatPrice(values[`indicator:${name}`])}`)),
+  };
+}

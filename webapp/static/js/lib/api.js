@@ -1,0 +1,73 @@
+/** The HTTP API: JSON in and out, problem documents as errors, ETags for polling. */
+
+/** A refusal or a failure of the server, with the fields it names. */
+export class ApiError extends Error {
+  /**
+   * @param {number} status 0 if there was no answer at all
+   * @param {{title?: string, detail?: string, errors?: Array<{field: string, value: any, message: string}>}} problem
+   * @param {number} retryAfter seconds, 0 if the server named none
+   */
+  constructor(status, problem, retryAfter = 0) {
+    super(problem.detail || problem.title || `the server answered ${status}`);
+    this.name = "ApiError";
+    this.status = status;
+    this.title = problem.title || "";
+    this.errors = problem.errors || [];
+    this.retryAfter = retryAfter;
+  }
+
+  /** True where trying again later may help. */
+  get isTrouble() {
+    return this.status === 0 || this.status >= 500 || this.status === 429;
+  }
+}
+
+/**
+ * Send a request and return the decoded answer.
+ * @param {string} path
+ * @param {{method?: string, json?: any, body?: FormData, headers?: Object, signal?: AbortSignal}} [options]
+ * @returns {Promise<any>} null for an empty answer
+ * @throws {ApiError}
+ */
+export async function request(path, options = {}) {
+  const response = await send(path, options);
+  return response.status === 204 ? null : response.json();
+}
+
+/**
+ * Get `path` unless it is unchanged since `etag`.
+ * @param {string} path @param {string|null} etag @param {AbortSignal} [signal]
+ * @returns {Promise<{etag: string|null, body: any|null}>} body null if unchanged
+ */
+export async function requestIfChanged(path, etag, signal) {
+  const headers = etag ? { "If-None-Match": etag } : {};
+  const response = await send(path, { headers, signal });
+  if (response.status === 304) return { etag, body: null };
+  return { etag: response.headers.get("ETag"), body: await response.json() };
+}
+
+async function send(path, { method = "GET", json, body, headers = {}, signal } = {}) {
+  const init = { method, headers: { Accept: "application/json", ...headers }, signal, body };
+  if (json !== undefined) {
+    init.body = JSON.stringify(json);
+    init.headers["Content-Type"] = "application/json";
+  }
+  // Conditional requests are ours to make: the browser's cache would hide the 304.
+  if (headers["If-None-Match"]) init.cache = "no-store";
+  let response;
+  try {
+    response = await fetch(path, init);
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new ApiError(0, { title: "The server cannot be reached", detail: "No answer from the server." });
+  }
+  if (response.ok || response.status === 304) return response;
+  const retryAfter = Number(response.headers.get("Retry-After")) || 0;
+  throw new ApiError(response.status, await readProblem(response), retryAfter);
+}
+
+async function readProblem(response) {
+  const type = response.headers.get("Content-Type") || "";
+  if (!type.includes("json")) return { title: `${response.status} ${response.statusText}` };
+  return response.json();
+}

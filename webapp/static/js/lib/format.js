@@ -1,0 +1,105 @@
+/** Figures as text: real minus signs, tabular widths, a dash where nothing is defined. */
+
+export const DASH = "–";
+const MINUS = "−";
+
+const counts = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
+
+function fixed(value, digits) {
+  const text = Math.abs(value).toLocaleString("en-US", {
+    minimumFractionDigits: digits, maximumFractionDigits: digits,
+  });
+  const isZero = /^[0.,]*$/.test(text);
+  return (value < 0 && !isZero ? MINUS : "") + text;
+}
+
+const isNumber = (value) => typeof value === "number" && Number.isFinite(value);
+
+/** A plain number. @param {number|null} value @param {number} [digits] */
+export function formatNumber(value, digits = 2) {
+  return isNumber(value) ? fixed(value, digits) : DASH;
+}
+
+/** A whole number with separators. @param {number|null} value */
+export function formatCount(value) {
+  return isNumber(value) ? counts.format(value).replace("-", MINUS) : DASH;
+}
+
+/** A fraction as percent. @param {number|null} value @param {number} [digits] */
+export function formatPercent(value, digits = 2) {
+  return isNumber(value) ? `${fixed(value * 100, digits)}%` : DASH;
+}
+
+/** Like `formatPercent` with a plus sign on gains. @param {number|null} value @param {number} [digits] */
+export function formatSignedPercent(value, digits = 2) {
+  return withPlus(value, formatPercent(value, digits));
+}
+
+/** A signed amount of money. @param {number|null} value @param {number} [digits] */
+export function formatSignedMoney(value, digits = 0) {
+  return withPlus(value, formatNumber(value, digits));
+}
+
+function withPlus(value, text) {
+  return isNumber(value) && value > 0 && /[1-9]/.test(text) ? `+${text}` : text;
+}
+
+/** A price with as many digits as its size needs. @param {number|null} value */
+export function formatPrice(value) {
+  if (!isNumber(value)) return DASH;
+  const size = Math.abs(value);
+  return fixed(value, size >= 1000 ? 1 : size >= 10 ? 2 : size >= 1 ? 3 : 4);
+}
+
+/** Short: 1.47M, 93.5k, 820. @param {number|null} value */
+export function formatShort(value) {
+  if (!isNumber(value)) return DASH;
+  const size = Math.abs(value);
+  for (const [limit, unit] of [[1e12, "T"], [1e9, "B"], [1e6, "M"], [1e4, "k"]]) {
+    if (size < limit) continue;
+    const scaled = value / (unit === "k" ? 1e3 : limit);
+    return trimZeros(fixed(scaled, Math.abs(scaled) >= 100 ? 0 : Math.abs(scaled) >= 10 ? 1 : 2)) + unit;
+  }
+  return size >= 1000 ? fixed(value, 0) : trimZeros(formatPrice(value));
+}
+
+function trimZeros(text) {
+  return text.includes(".") ? text.replace(/\.?0+$/, "") : text;
+}
+
+/** Class of the colour that a gain, a loss or neither has. @param {number|null} value */
+export function signClass(value) {
+  if (!isNumber(value) || Math.abs(value) < 5e-7) return "";
+  return value > 0 ? "gain" : "loss";
+}
+
+/** First eight characters of an id. @param {string} id */
+export function shortId(id) {
+  return id.slice(0, 8);
+}
+
+/** A stored UTC time stamp as MM-DD HH:MM. @param {string|null} text */
+export function formatStamp(text) {
+  return text ? text.slice(0, 16).replace("T", " ") : DASH;
+}
+
+/** Seconds in words a person reads at a glance. @param {number} seconds */
+export function formatDuration(seconds) {
+  if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
+  if (seconds < 60) return `${fixed(seconds, 1)} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`;
+  return `${fixed(seconds / 3600, 1)} h`;
+}
+
+/** 3 -> "3rd". @param {number} n */
+export function formatOrdinal(n) {
+  const tens = n % 100;
+  const suffix = tens >= 11 && tens <= 13 ? "th" : { 1: "st", 2: "nd", 3: "rd" }[n % 10] || "th";
+  return `${n}${suffix}`;
+}
+
+/** Name and parameters of a rule on one line. @param {string} title @param {Object} params */
+export function formatRule(title, params) {
+  const values = Object.values(params);
+  return values.length ? `${title}(${values.join(", ")})` : title;
+}

@@ -1,0 +1,79 @@
+/** Letter keys of the page, their list, and the switch that turns them off. */
+
+import { h, openDialog } from "./dom.js";
+
+const STORE_KEY = "letter-keys";
+/** @type {Array<{keys: string[], label: string, does: string, run: Function}>} */
+const bindings = [];
+
+/** Keys that work inside one part of the page; shown in the list, handled by that part. */
+export const LOCAL_KEYS = [
+  ["Enter", "command bar: run · table: open the row, zoom to the trade"],
+  ["Tab", "command bar: complete"],
+  ["↑ ↓", "command bar: history, suggestions · table: move the row"],
+  ["← →", "chart: move the crosshair; with Shift by ten bars"],
+  ["Esc", "leave the command bar, close what is open"],
+];
+
+/** Keys of the pages, for the help page. */
+export const PAGE_KEYS = [
+  ["/", "command bar"],
+  ["1 … 5", "tabs: stats, equity, drawdown, portfolio, trades"],
+  ["?", "list of keys"],
+  ["+ − 0", "zoom in, out, reset"],
+  ["l", "log or linear scale"],
+  ["s", "stats rail beside the charts"],
+  ["[ ]", "previous and next trade"],
+  ["t n", "tags, note"],
+  ["c then Enter", "cancel a run that waits or runs"],
+];
+
+/** @returns {boolean} */
+export function areLetterKeysOn() {
+  return localStorage.getItem(STORE_KEY) !== "off";
+}
+
+/** @param {boolean} isOn */
+export function switchLetterKeys(isOn) {
+  localStorage.setItem(STORE_KEY, isOn ? "on" : "off");
+}
+
+/**
+ * Bind keys that work anywhere outside fields.
+ * @param {string[]} keys values of `KeyboardEvent.key`
+ * @param {(event: KeyboardEvent) => void} run
+ */
+export function bindKeys(keys, run) {
+  bindings.push({ keys, run });
+}
+
+/** Start listening; call once a page. */
+export function installKeys() {
+  bindKeys(["?"], showKeys);
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
+    if (event.target.closest("input, select, textarea, dialog")) return;
+    if (!areLetterKeysOn()) return;
+    const binding = bindings.find((item) => item.keys.includes(event.key));
+    if (!binding) return;
+    event.preventDefault();
+    binding.run(event);
+  });
+}
+
+/** Open the list of keys. */
+export function showKeys() {
+  const isOn = areLetterKeysOn();
+  openDialog("Keys", [keyTable(), h("label", { class: "check" },
+    h("input", { type: "checkbox", name: "letters", checked: isOn, value: "on" }),
+    " letter keys work outside fields")], "Save")
+    .then((form) => { if (form) switchLetterKeys(form.get("letters") === "on"); });
+}
+
+/** @returns {HTMLElement} the keys as a table */
+export function keyTable() {
+  return h("table", { class: "grid key-table" },
+    h("caption", { class: "visually-hidden", text: "Keys" }),
+    h("tbody", {}, [...PAGE_KEYS, ...LOCAL_KEYS].map(([key, does]) => h("tr", {},
+      h("th", { scope: "row" }, h("kbd", { text: key })), h("td", { text: does })))));
+}

@@ -1,0 +1,59 @@
+/** What every page has: command bar, keys, tooltips, status strip, trouble banner. */
+
+import { installCommandBar } from "../command/bar.js";
+import { readBoot } from "./boot.js";
+import { $, announce, fill, h } from "./dom.js";
+import { installKeys } from "./keys.js";
+import { installStatus } from "./status.js";
+import { installTooltips } from "./tooltip.js";
+
+/**
+ * Set a page up.
+ * @param {{onRun?: (request: Object, text: string) => void}} [options] what a run command does; by
+ *   default it is handed to the run page
+ * @returns {import("./boot.js").Boot}
+ */
+export function installShell(options = {}) {
+  const boot = readBoot();
+  installTooltips();
+  installKeys();
+  installCommandBar(boot, options.onRun || ((_request, text) => {
+    sessionStorage.setItem("pending-command", text);
+    location.assign("/");
+  }));
+  installStatus(boot.version);
+  installMenu();
+  return boot;
+}
+
+function installMenu() {
+  const button = $("#menu-button");
+  button.addEventListener("click", () => {
+    const isOpen = button.getAttribute("aria-expanded") === "true";
+    button.setAttribute("aria-expanded", String(!isOpen));
+    $("#nav").classList.toggle("is-open", !isOpen);
+  });
+}
+
+let lastTrouble = "";
+
+/**
+ * Show or hide the banner that says the server is in trouble.
+ * @param {{title: string, text: string, retry?: () => void}|null} trouble
+ */
+export function showTrouble(trouble) {
+  const banner = $("#banner");
+  banner.hidden = trouble === null;
+  if (trouble === null) {
+    lastTrouble = "";
+    return;
+  }
+  fill(banner,
+    h("span", { class: "word", text: "OFFLINE" }),
+    h("strong", { text: trouble.title }),
+    h("span", { text: trouble.text }),
+    trouble.retry && h("button", { type: "button", class: "btn", text: "Try now", on: { click: trouble.retry } }));
+  // Spoken once, not at every try.
+  if (trouble.title !== lastTrouble) announce(`${trouble.title}. ${trouble.text}`);
+  lastTrouble = trouble.title;
+}

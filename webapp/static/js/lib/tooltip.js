@@ -1,0 +1,101 @@
+/** One tooltip for the whole page: shown on hover and on keyboard focus, left with Escape. */
+
+import { h } from "./dom.js";
+
+const SHOW_DELAY = 250;
+const box = h("div", { id: "tooltip", role: "tooltip", class: "tooltip-box", hidden: true });
+let timer = 0;
+let owner = null;
+
+/**
+ * Tie a text to an element.
+ * @param {Element} node gets `aria-describedby` while the tooltip is open
+ * @param {string} text
+ */
+export function setTip(node, text) {
+  node.dataset.tip = text;
+}
+
+/** Start listening; call once a page. */
+export function installTooltips() {
+  document.body.append(box);
+  document.addEventListener("pointerover", (event) => {
+    const node = event.target.closest?.("[data-tip]");
+    if (node && event.pointerType !== "touch") show(node, SHOW_DELAY);
+  });
+  document.addEventListener("pointerout", (event) => {
+    if (event.target.closest?.("[data-tip]") === owner) hide();
+  });
+  document.addEventListener("focusin", (event) => {
+    const node = event.target.closest?.("[data-tip]");
+    if (node && event.target.matches(":focus-visible")) show(node, 0);
+    else hide();
+  });
+  document.addEventListener("focusout", hide);
+  document.addEventListener("scroll", hide, true);
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") hide();
+  });
+  // On a touch screen a tap shows what hovering shows elsewhere.
+  document.addEventListener("click", (event) => {
+    const node = event.target.closest?.("button.term");
+    if (node) show(node, 0);
+  });
+}
+
+function show(node, delay) {
+  if (owner === node) return;
+  hide();
+  owner = node;
+  timer = setTimeout(() => {
+    box.textContent = node.dataset.tip;
+    box.hidden = false;
+    const describing = node.matches("input,select,button,a,[tabindex]") ? node : null;
+    if (describing && !describing.hasAttribute("aria-describedby")) {
+      describing.setAttribute("aria-describedby", "tooltip");
+    }
+    place(node.getBoundingClientRect());
+  }, delay);
+}
+
+function place(anchor) {
+  const margin = 8;
+  const { width, height } = box.getBoundingClientRect();
+  const left = Math.min(Math.max(anchor.left, margin), window.innerWidth - width - margin);
+  const below = anchor.bottom + 6;
+  const top = below + height > window.innerHeight - margin ? anchor.top - height - 6 : below;
+  box.style.left = `${Math.max(left, margin)}px`;
+  box.style.top = `${Math.max(top, margin)}px`;
+}
+
+function hide() {
+  clearTimeout(timer);
+  if (owner?.getAttribute("aria-describedby") === "tooltip") owner.removeAttribute("aria-describedby");
+  owner = null;
+  box.hidden = true;
+}
+
+/**
+ * A word with a definition. In a list only the first is a tab stop; arrows move on from there.
+ * @param {string} label @param {string} tip @param {boolean} [isStop]
+ */
+export function term(label, tip, isStop = true) {
+  return h("button", {
+    type: "button", class: "term", tabindex: isStop ? "0" : "-1", data: { tip }, text: label,
+  });
+}
+
+/** Let arrow keys move between the terms inside `root`. @param {Element} root */
+export function roveTerms(root) {
+  root.addEventListener("keydown", (event) => {
+    const step = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1 }[event.key];
+    if (!step || !event.target.matches(".term")) return;
+    const terms = [...root.querySelectorAll(".term")];
+    const next = terms[terms.indexOf(event.target) + step];
+    if (!next) return;
+    event.preventDefault();
+    event.target.tabIndex = -1;
+    next.tabIndex = 0;
+    next.focus();
+  });
+}

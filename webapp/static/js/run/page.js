@@ -1,0 +1,249 @@
+/** The run page: form, result and live state, held together by the address. */
+
+import { setCommandText } from "../command/bar.js";
+import { writeCommand } from "../command/grammar.js";
+import { installPresets } from "../form/presets.js";
+import { RunForm } from "../form/run_form.js";
+import { parseZoom, readAddress, writeAddress } from "../lib/address.js";
+import { ApiError, request } from "../lib/api.js";
+import { $, announce } from "../lib/dom.js";
+import { shortId } from "../lib/format.js";
+import { bindKeys } from "../lib/keys.js";
+import { installShell, showTrouble } from "../lib/shell.js";
+import { refreshHealth, setStatus } from "../lib/status.js";
+import { editTags } from "../lib/tag_dialog.js";
+import { ResultView } from "./result_view.js";
+import { showHeading, showRibbon } from "./ribbon.js";
+import { followRun, isTerminal, loadResult, runPath, submitRun } from "./session.js";
+import {
+  clearState, showCancelled, showEmpty, showFailed, showMissing, showQueued, showRunning,
+} from "./states.js";
+
+// A run that is done sooner never shows a waiting state: nothing flickers.
+const PATIENCE = 300;
+const PENDING_KEY = "pending-command";
+
+class RunPage {
+  constructor() {
+    this.boot = installShell({ onRun: (body) => this.runCommand(body) });
+    this.form = new RunForm($("#run-form"), this.boot, {
+      onRun: (body) => this.submit(body),
+      onChange: () => this.echoForm(),
+    });
+    this.view = new ResultView((error) => this.reportTrouble(error, () => this.open(this.run.run_id)));
+    this.run = null;
+    this.following = new AbortController();
+    installPresets(this.form, () => this.echoForm());
+    this.installButtons();
+    window.addEventListener("popstate", () => this.start());
+    this.start();
+  }
+
+  installButtons() {
+    $("#copy-link").addEventListener("click", async () => {
+      await navigator.clipboard.writeText(location.href);
+      announce("link copied");
+    });
+    $("#edit-tags").addEventListener("click", () => this.edit("tags"));
+    $("#form-toggle").addEventListener("click", () => this.toggleForm());
+    $("#phone-run").addEventListener("click", () => $("#run-form").requestSubmit());
+    bindKeys(["t"], () => this.edit("tags"));
+    bindKeys(["n"], () => this.edit("note"));
+    bindKeys(["c"], () => $("#cancel-run")?.focus());
+  }
+
+  toggleForm() {
+    const isOpen = document.body.classList.toggle("is-form-open");
+    $("#form-toggle").setAttribute("aria-expanded", String(isOpen));
+  }
+
+  /** Do what the address says. */
+  start() {
+    const { run, from } = readAddress();
+    const pending = sessionStorage.getItem(PENDING_KEY);
+    sessionStorage.removeItem(PENDING_KEY);
+    if (pending) {
+      setCommandText(pending);
+      $("#command").dispatchEvent(new KeyboardEvent("keydown", { key: "Enter" }));
+    } else if (run) this.open(run);
+    else if (from) this.fillFrom(from);
+    else this.showNothing();
+  }
+
+  showNothing() {
+    const data = this.boot.datasets.map((item) => item.symbol).slice(0, 6).join(", ") || "none yet.";
+    showRibbon(null);
+    showHeading(null, null, []);
+    this.view.clear();
+    const first = this.boot.datasets[0]?.symbol || "AAPL";
+    showEmpty([`${first} RSI 14 30 70 GO`, `${first} MACD 12 26 9 2005-01-01- stop_loss=0.10 GO`], data, (text) => {
+      $("#command").value = text;
+      $("#command").focus();
+    });
+    this.echoForm();
+    if (matchMedia("(min-width: 768px)").matches) $("#command").focus();
+  }
+
+  echoForm() {
+    const body = this.form.read();
+    setCommandText(writeCommand({ ...body, dataset: body.dataset || "", params: body.params }, this.boot));
+    $("#form-echo").textContent = $("#command").value.replace(/ GO$/, "");
+  }
+
+  /** Put a stored run's inputs into the form and leave them to be changed. @param {string} runId */
+  async fillFrom(runId) {
+    try {
+      const run = await request(runPath(runId));
+      this.form.write(requestOf(run.spec));
+      this.showNothing();
+      announce("The form holds the inputs of the run; change what you like and run it.");
+      this.form.controls.get("rule").input.focus();
+    } catch (error) {
+      this.explain(error, runId);
+    }
+  }
+
+  runCommand(body) {
+    this.form.write(body);
+    this.submit({ ...this.form.read(), ...pick(body, ["tags", "force"]) });
+  }
+
+  async submit(body) {
+    this.form.clearErrors();
+    this.echoForm();
+    $("#run-button").setAttribute("aria-busy", "true");
+    try {
+      const answer = await submitRun(body);
+      showTrouble(null);
+      document.body.classList.remove("is-form-open");
+      $("#form-toggle").setAttribute("aria-expanded", "false");
+      writeAddress({ run: answer.run_id, zoom: null, trade: null, filter: null, show: null, sort: null, from: null }, { push: true });
+      if (answer.cached) announce("the same run was done before; this is its result");
+      this.open(answer.run_id, { isCached: answer.cached });
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      if (error.errors.length) this.form.showErrors(error.errors);
+      else this.reportTrouble(error, () => this.submit(body));
+    } finally {
+      $("#run-button").removeAttribute("aria-busy");
+    }
+  }
+
+  /** Follow a run and show it. @param {string} runId */
+  async open(runId, { isCached = false } = {}) {
+    this.following.abort();
+    this.following = new AbortController();
+    const { signal } = this.following;
+    const begun = performance.now();
+    setStatus("RUN", runId);
+    try {
+      const run = await followRun(runId, {
+        signal,
+        onState: (state, delay) => {
+          showTrouble(null);
+          this.showProgress(state, delay, performance.now() - begun);
+        },
+        onTrouble: (error, wait) => this.reportTrouble(error, () => this.open(runId), wait),
+      });
+      this.run = run;
+      setStatus("STATE", `${run.state}${describeTime(run, isCached)} · poll stopped`);
+      await this.showEnd(run, signal);
+    } catch (error) {
+      if (error.name !== "AbortError") this.explain(error, runId);
+    }
+  }
+
+  showProgress(run, delay, waited) {
+    setStatus("STATE", `${run.state} · poll ${(delay / 1000).toFixed(1)} s`);
+    if (isTerminal(run.state) || waited < PATIENCE) return;
+    const cancel = () => request(`${runPath(run.run_id)}/cancel`, { method: "POST" });
+    if (!this.view.isShowing) {
+      showRibbon(null);
+      showHeading(run.spec, null, this.boot.trading);
+    }
+    if (run.state === "queued") showQueued(run, delay, cancel);
+    else showRunning(run, cancel);
+  }
+
+  async showEnd(run, signal) {
+    const retry = () => this.submit({ ...requestOf(run.spec), force: true });
+    this.form.write(requestOf(run.spec));
+    this.echoForm();
+    this.showTags();
+    if (run.state === "succeeded") {
+      const result = await loadResult(run.run_id);
+      if (signal.aborted) return;
+      clearState();
+      const { tab, zoom, scale } = readAddress();
+      this.view.show(result, { tab, range: parseZoom(zoom), isLog: scale !== "lin", tradingFields: this.boot.trading });
+      setStatus("ENGINE", result.summary.engine_version);
+      setStatus("DATA", `sha256 ${result.summary.spec.dataset.sha256.slice(0, 12)}`);
+      announce(`done: total return ${$("[data-metric=total_return] b").textContent}`);
+      refreshHealth();
+      return;
+    }
+    this.view.clear();
+    showRibbon(null);
+    showHeading(run.spec, null, this.boot.trading);
+    if (run.state === "failed") showFailed(run, retry);
+    else showCancelled(run, retry);
+  }
+
+  showTags() {
+    const { tags, note } = this.run;
+    $("#run-tags").textContent = [tags.join(", "), note].filter(Boolean).join(" · ");
+    for (const button of [$("#edit-tags"), $("#copy-link")]) button.hidden = false;
+  }
+
+  async edit(focus) {
+    if (!this.run) return;
+    try {
+      const changes = await editTags(this.run, focus);
+      if (changes) Object.assign(this.run, changes);
+      this.showTags();
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      this.reportTrouble(error, () => this.edit(focus));
+    }
+  }
+
+  explain(error, runId) {
+    if (!(error instanceof ApiError)) throw error;
+    if (error.isTrouble) this.reportTrouble(error, () => this.open(runId));
+    else {
+      this.view.clear();
+      showRibbon(null);
+      showHeading(null, null, []);
+      showMissing(shortId(runId), error.message);
+    }
+  }
+
+  reportTrouble(error, retry, wait = 0) {
+    const next = wait ? ` Next try in ${Math.round(wait / 1000) || 1} s.` : "";
+    showTrouble({
+      title: error.title || "The platform is in trouble",
+      text: `${error.message}${next} What is on the page was loaded before.`, retry,
+    });
+  }
+}
+
+/** The request that gives a stored spec again. */
+function requestOf(spec) {
+  return {
+    dataset: spec.dataset.symbol, rule: spec.rule, params: spec.params, trading: spec.trading,
+    start: spec.start ?? undefined, end: spec.end ?? undefined, adjust: spec.dataset.adjusted,
+  };
+}
+
+function pick(source, names) {
+  return Object.fromEntries(names.filter((name) => source[name] !== undefined).map((name) => [name, source[name]]));
+}
+
+function describeTime(run, isCached) {
+  if (isCached) return " (cached)";
+  if (!run.finished_at || !run.started_at) return "";
+  const milliseconds = new Date(run.finished_at) - new Date(run.started_at);
+  return ` in ${milliseconds < 1000 ? `${milliseconds} ms` : `${(milliseconds / 1000).toFixed(1)} s`}`;
+}
+
+new RunPage();

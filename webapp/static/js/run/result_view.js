@@ -1,0 +1,152 @@
+/** The result of a finished run: ribbon, five tabs, exports. Tabs are built when first looked at. */
+
+import { writeAddress } from "../lib/address.js";
+import { $, saveFile } from "../lib/dom.js";
+import { shortId } from "../lib/format.js";
+import { bindKeys } from "../lib/keys.js";
+import { showDrawdown, showEquity, showPortfolio } from "./chart_tabs.js";
+import { pictureSection } from "./pictures.js";
+import { showAssumptions, showHeading, showRibbon } from "./ribbon.js";
+import { runPath } from "./session.js";
+import { showStats } from "./stats.js";
+import { installTabs, selectTab, TABS } from "./tabs.js";
+import { TradesTab } from "./trades.js";
+
+const EXPORTS = { stats: "metrics", equity: "equity", drawdown: "drawdown", portfolio: "portfolio", trades: "trades" };
+const CHART_TABS = { equity: showEquity, drawdown: showDrawdown, portfolio: showPortfolio };
+const RAIL_KEY = "rail";
+
+/** What stands to the right of the form once a run has succeeded. */
+export class ResultView {
+  /** @param {(error: Error) => void} onError */
+  constructor(onError) {
+    this.onError = onError;
+    this.built = new Map();
+    this.tab = "equity";
+    this.result = null;
+    installTabs((name) => this.openTab(name));
+    this.bindAllKeys();
+    for (const button of document.querySelectorAll("[data-scale]")) {
+      button.addEventListener("click", () => this.setScale(button.dataset.scale === "log"));
+    }
+    $("#export-png").addEventListener("click", () => this.savePicture());
+    $("#rail-toggle").addEventListener("click", () => this.toggleRail());
+    $("#zoom-in").addEventListener("click", () => this.stack?.zoom(0.5));
+    $("#zoom-out").addEventListener("click", () => this.stack?.zoom(2));
+    $("#zoom-reset").addEventListener("click", () => this.stack?.setRange(null));
+    const saved = localStorage.getItem(RAIL_KEY);
+    document.body.classList.toggle("is-rail-closed", saved ? saved === "closed" : window.innerWidth < 1360);
+  }
+
+  bindAllKeys() {
+    TABS.forEach((name, idx) => bindKeys([String(idx + 1)], () => this.result && this.openTab(name)));
+    bindKeys(["+", "="], () => this.stack?.zoom(0.5));
+    bindKeys(["-"], () => this.stack?.zoom(2));
+    bindKeys(["0"], () => this.stack?.setRange(null));
+    bindKeys(["l"], () => this.setScale(!this.isLog));
+    bindKeys(["s"], () => this.toggleRail());
+    bindKeys(["["], () => this.stepTrade(-1));
+    bindKeys(["]"], () => this.stepTrade(1));
+  }
+
+  /** @returns {boolean} */
+  get isShowing() {
+    return this.result !== null;
+  }
+
+  /** The charts of the tab in sight. */
+  get stack() {
+    const built = this.built.get(this.tab);
+    return built?.stack || (built?.panes ? built : null);
+  }
+
+  clear() {
+    for (const built of this.built.values()) built?.destroy?.();
+    this.built.clear();
+    this.result = null;
+    document.body.classList.remove("has-result");
+  }
+
+  /**
+   * Show a result.
+   * @param {{runId: string, summary: Object, trades: Object[]}} result
+   * @param {{tab?: string, range: [number, number]|null, isLog: boolean, tradingFields: Object[]}} state of the address
+   */
+  show(result, { tab, range, isLog, tradingFields }) {
+    this.clear();
+    this.result = result;
+    this.range = range;
+    this.isLog = isLog;
+    document.body.classList.add("has-result");
+    showHeading(result.summary.spec, result.summary, tradingFields);
+    showRibbon(result.summary);
+    showAssumptions(result.summary);
+    this.markScale();
+    this.openTab(TABS.includes(tab) ? tab : this.tab, { isQuiet: true });
+  }
+
+  openTab(name, { isQuiet = false } = {}) {
+    if (!this.result) return;
+    this.tab = name;
+    selectTab(name);
+    this.linkExports();
+    if (!isQuiet) writeAddress({ tab: name });
+    if (this.built.has(name)) this.stack?.resize();
+    else this.built.set(name, this.build(name, $(`#panel-${name}`)));
+    // Zoomed elsewhere in the meantime: the time axes of the tabs move together.
+    if (CHART_TABS[name]) this.stack.setRange(this.range, { isQuiet: true });
+  }
+
+  build(name, root) {
+    if (name === "stats") return showStats(root, this.result, pictureSection(this.result.runId));
+    if (name === "trades") return new TradesTab(root, this.shared());
+    return CHART_TABS[name](root, this.shared());
+  }
+
+  shared() {
+    return {
+      result: this.result, range: this.range, isLog: this.isLog, onError: this.onError,
+      onRange: (range, isFromTable = false) => {
+        this.range = range;
+        writeAddress({ zoom: range ? range.join("-") : null });
+        if (isFromTable) this.stack.setRange(range, { isQuiet: true });
+      },
+    };
+  }
+
+  linkExports() {
+    const base = `${runPath(this.result.runId)}/export/${EXPORTS[this.tab]}`;
+    for (const kind of ["csv", "json"]) $(`#export-${kind}`).href = `${base}.${kind}`;
+    $("#export-png").hidden = !CHART_TABS[this.tab] && this.tab !== "trades";
+  }
+
+  async savePicture() {
+    if (!this.stack) return;
+    saveFile(`${shortId(this.result.runId)}-${this.tab}.png`, await this.stack.toPicture());
+  }
+
+  setScale(isLog) {
+    if (!this.result) return;
+    this.isLog = isLog;
+    writeAddress({ scale: isLog ? null : "lin" });
+    this.markScale();
+    for (const built of this.built.values()) (built?.stack || built)?.setLog?.(isLog);
+  }
+
+  markScale() {
+    for (const button of document.querySelectorAll("[data-scale]")) {
+      button.setAttribute("aria-pressed", String((button.dataset.scale === "log") === this.isLog));
+    }
+  }
+
+  toggleRail() {
+    const isClosed = document.body.classList.toggle("is-rail-closed");
+    localStorage.setItem(RAIL_KEY, isClosed ? "closed" : "open");
+    this.stack?.resize();
+  }
+
+  stepTrade(step) {
+    const built = this.built.get("trades");
+    if (this.tab === "trades") built.step(step);
+  }
+}
