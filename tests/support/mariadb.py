@@ -150,7 +150,11 @@ class MariaDbServer:
         raise AssertionError("MariaDB did not start:\n" + log.read_text(errors="replace"))
 
     def kill(self) -> None:
-        """End the process as a power cut would."""
+        """End the process at once.
+
+        Commits of the last second are lost with it, unless the server was started with
+        ``--innodb-flush-log-at-trx-commit=2``, as a test of durability must.
+        """
         assert self._process is not None
         self._process.kill()
         self._process.wait()
