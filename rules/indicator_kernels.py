@@ -20,28 +20,17 @@ last place can flip a trade.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from backtest.jit import jit
 
 Series = NDArray[np.float64]
 Flags = NDArray[np.bool_]
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def kernel(function: Function) -> Function:
-    """Compile a kernel of this module on first use, once per machine.
-
-    nogil: the thread that renews a run's lease must not wait for a kernel over a million bars.
-    error_model: division follows IEEE 754; the kernels test for 0 where it has a meaning.
-    """
-    return cast(Function, njit(cache=True, nogil=True, error_model="numpy")(function))
-
-
-@kernel
+@jit
 def find_start(x: Series) -> int:
     """Return the index of the first entry that is not NaN, the length if there is none."""
     for t in range(x.size):
@@ -50,14 +39,14 @@ def find_start(x: Series) -> int:
     return x.size
 
 
-@kernel
+@jit
 def fill_nan(out: Series, stop: int) -> None:
     """Set the first `stop` entries to NaN, at most all."""
     for t in range(min(stop, out.size)):
         out[t] = np.nan
 
 
-@kernel
+@jit
 def compute_mean(pivot: float, deviation: float, window: int) -> float:
     """Return the mean of a window from a member of it and the sum of deviations from it.
 
@@ -67,7 +56,7 @@ def compute_mean(pivot: float, deviation: float, window: int) -> float:
     return pivot if deviation == 0.0 else (window * pivot + deviation) / window
 
 
-@kernel
+@jit
 def compute_window_mean(x: Series, start: int, window: int) -> float:
     """Return the mean of ``x[start : start + window]``, summed in order."""
     pivot = x[start]
@@ -78,7 +67,7 @@ def compute_window_mean(x: Series, start: int, window: int) -> float:
     return pivot if deviation == 0.0 else total / window
 
 
-@kernel
+@jit
 def fill_sma(x: Series, window: int, out: Series) -> None:
     """Fill the simple moving average; see `fill_moments` for the blockwise sums."""
     n = x.size
@@ -99,7 +88,7 @@ def fill_sma(x: Series, window: int, out: Series) -> None:
         base += window
 
 
-@kernel
+@jit
 def fill_moments(x: Series, window: int, ddof: int, mean: Series, std: Series) -> None:
     """Fill the rolling mean and standard deviation of the `window` values ending at t.
 
@@ -140,7 +129,7 @@ def fill_moments(x: Series, window: int, ddof: int, mean: Series, std: Series) -
         base += window
 
 
-@kernel
+@jit
 def fill_extreme(x: Series, window: int, sign: float, out: Series) -> None:
     """Fill the rolling maximum (`sign` 1.0) or minimum (-1.0), by the blocks of `fill_moments`."""
     n = x.size
@@ -163,7 +152,7 @@ def fill_extreme(x: Series, window: int, sign: float, out: Series) -> None:
         base += window
 
 
-@kernel
+@jit
 def fill_ema(x: Series, window: int, seed: int, out: Series) -> None:
     """Fill the exponential moving average, alpha 2 / (window + 1), first value at bar `seed`.
 
@@ -180,7 +169,7 @@ def fill_ema(x: Series, window: int, seed: int, out: Series) -> None:
         out[t] = average
 
 
-@kernel
+@jit
 def fill_rsi(x: Series, window: int, out: Series) -> None:
     """Fill Wilder's relative strength index, first value `window` bars after the first input."""
     start = find_start(x)
@@ -204,14 +193,14 @@ def fill_rsi(x: Series, window: int, out: Series) -> None:
         out[t] = compute_strength(gain, loss)
 
 
-@kernel
+@jit
 def compute_strength(gain: float, loss: float) -> float:
     """Return 100 G / (G + L), 50 where nothing moved."""
     total = gain + loss
     return 50.0 if total == 0.0 else 100.0 * (gain / total)
 
 
-@kernel
+@jit
 def fill_macd(
     x: Series, windows: tuple[int, int, int], line: Series, signal_line: Series, histogram: Series
 ) -> None:
@@ -233,7 +222,7 @@ def fill_macd(
         histogram[t] = line[t] - signal_line[t]
 
 
-@kernel
+@jit
 def compute_true_range(high: Series, low: Series, close: Series, t: int) -> float:
     """Return the true range of bar t >= 1: the bar's range with the previous close included."""
     span: float = high[t] - low[t]
@@ -243,7 +232,7 @@ def compute_true_range(high: Series, low: Series, close: Series, t: int) -> floa
     return span if span > greatest else greatest
 
 
-@kernel
+@jit
 def fill_atr(high: Series, low: Series, close: Series, window: int, out: Series) -> None:
     """Fill the average true range: the mean of TR[1..window], then Wilder's smoothing."""
     n = high.size
@@ -261,7 +250,7 @@ def fill_atr(high: Series, low: Series, close: Series, window: int, out: Series)
         out[t] = average
 
 
-@kernel
+@jit
 def fill_adx(high: Series, low: Series, close: Series, window: int, out: Series) -> None:
     """Fill the average directional index, Wilder 1978, first value at 2 window - 1.
 
@@ -298,7 +287,7 @@ def fill_adx(high: Series, low: Series, close: Series, window: int, out: Series)
             out[t] = average
 
 
-@kernel
+@jit
 def compute_directional_index(plus: float, minus: float, span: float) -> float:
     """Return DX in [0, 100] from smoothed movements and true range, -1 where it is undefined."""
     if span == 0.0 or plus + minus == 0.0:
@@ -307,7 +296,7 @@ def compute_directional_index(plus: float, minus: float, span: float) -> float:
     return 100.0 * (abs(plus_index - minus_index) / (plus_index + minus_index))
 
 
-@kernel
+@jit
 def fill_fast_stochastic(
     high: Series, low: Series, close: Series, window: int, out: Series
 ) -> None:
@@ -320,7 +309,7 @@ def fill_fast_stochastic(
         out[t] = 0.0 if span == 0.0 else (close[t] - lowest[t]) / span
 
 
-@kernel
+@jit
 def fill_cci(typical: Series, window: int, out: Series) -> None:
     """Fill the commodity channel index; its mean deviation costs `window` steps a bar."""
     fill_sma(typical, window, out)
@@ -333,7 +322,7 @@ def fill_cci(typical: Series, window: int, out: Series) -> None:
         out[t] = 0.0 if deviation == 0.0 else distance / (0.015 * (deviation / window))
 
 
-@kernel
+@jit
 def fill_roc(x: Series, window: int, out: Series) -> None:
     """Fill the change over `window` bars in percent; 0 where the base is 0, as in TA-Lib."""
     fill_nan(out, window)
@@ -342,7 +331,7 @@ def fill_roc(x: Series, window: int, out: Series) -> None:
         out[t] = 0.0 if base == 0.0 else (x[t] / base - 1.0) * 100.0
 
 
-@kernel
+@jit
 def fill_obv(close: Series, volume: Series, out: Series) -> None:
     """Fill the on-balance volume: from volume[0], plus volume on a rise, minus on a fall."""
     total = 0.0
@@ -354,7 +343,7 @@ def fill_obv(close: Series, volume: Series, out: Series) -> None:
         out[t] = total
 
 
-@kernel
+@jit
 def fill_realised_volatility(
     close: Series, window: int, periods_per_year: float, out: Series
 ) -> None:
@@ -369,14 +358,14 @@ def fill_realised_volatility(
         out[t] *= scale
 
 
-@kernel
+@jit
 def fill_crosses(x: Series, y: Series, sign: float, out: Flags) -> None:
     """Mark where x crosses above y (`sign` 1.0) or below it (-1.0); NaN never crosses."""
     for t in range(x.size):
         out[t] = t > 0 and sign * x[t - 1] <= sign * y[t - 1] and sign * x[t] > sign * y[t]
 
 
-@kernel
+@jit
 def fill_recent(condition: Flags, lookback: int, out: Flags) -> None:
     """Mark where `condition` held on at least one of the last `lookback` bars, t included."""
     last = -lookback
