@@ -322,7 +322,9 @@ def _describe_unknown_rule(name: str) -> str:
 
 def describe_validation_error(error: ValidationError) -> list[FieldError]:
     """Translate pydantic's findings into our field errors, without its jargon."""
-    groups = {"": RunRequest.model_fields, "trading": TradingSpec.model_fields}
+    # Other bodies, a preset's for example, hold trading settings too, but not a request's fields.
+    own = {model.__name__: model.model_fields for model in (RunRequest, TradingSpec)}
+    groups = {"": own.get(error.title, {}), "trading": TradingSpec.model_fields}
     found: list[FieldError] = []
     for item in error.errors(include_url=False):
         cause = item.get("ctx", {}).get("error")

@@ -46,8 +46,8 @@ def describe_fault(item: Mapping[str, Any], groups: Mapping[str, Mapping[str, Fi
     item : mapping
         An entry of ``ValidationError.errors()``.
     groups : mapping of str to fields
-        The fields of known models by where they stand in the body: ``""`` for its own,
-        ``trading`` for those of the trading settings.
+        The fields of known models by where they stand in the body: ``""`` for its own, empty if
+        the model is not known, and ``trading`` for those of the trading settings.
     """
     *path, name = item["loc"] or ("",)
     group = ".".join(str(part) for part in path)
@@ -106,7 +106,7 @@ def _describe_number(
 
 
 def _describe_unknown(name: str, group: str, groups: Mapping[str, Mapping[str, FieldInfo]]) -> str:
-    if group == "" and name in groups.get("trading", {}):
+    if group == "" and "trading" in groups[""] and name in groups["trading"]:
         return f"unknown here; write it inside trading, as trading.{name}"
     return (
         f"unknown field; remove it or correct its name{suggest_name(name, groups.get(group, {}))}"

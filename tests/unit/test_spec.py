@@ -8,9 +8,17 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from backtest.errors import InputError
-from rules.spec import RunRequest, TradingSpec, coerce_text, coerce_text_fields, parse_run_request
+from rules.spec import (
+    RunRequest,
+    TradingSpec,
+    coerce_text,
+    coerce_text_fields,
+    describe_validation_error,
+    parse_run_request,
+)
 
 BASE = {"dataset": "AAPL", "rule": "rsi"}
 
@@ -154,6 +162,29 @@ def test_sizes_above_1_belong_to_value_and_shares(size_type, size):
 )  # fmt: skip
 def test_a_field_of_the_request_is_refused_with_its_remedy(changes, field, message):
     assert list_errors({**BASE, **changes}) == [(field, message)]
+
+
+def test_other_models_are_explained_without_the_fields_of_a_run():
+    class Query(BaseModel):
+        model_config = ConfigDict(extra="forbid")
+        limit: int = Field(default=50, ge=1, le=500)
+
+    def explain(model: type[BaseModel], **fields: Any) -> list[tuple[str, str]]:
+        with pytest.raises(ValidationError) as caught:
+            model.model_validate(fields)
+        found = describe_validation_error(caught.value)
+        return [(error.field, error.message) for error in found]
+
+    assert explain(Query, limit=0) == [("limit", "must be at least 1")]
+    assert explain(Query, limit="x") == [("limit", "must be a number")]
+    assert explain(Query, dataste=1, fee_rate=2) == [
+        ("dataste", "unknown field; remove it or correct its name"),
+        ("fee_rate", "unknown field; remove it or correct its name"),
+    ]
+    assert explain(TradingSpec, fee_rate=-1, size=50) == [
+        ("fee_rate", "must be at least 0 and below 1"),
+        ("size", "percent takes a fraction in (0, 1]; write 0.5 for 50 %"),
+    ]
 
 
 def test_an_unknown_rule_is_answered_with_the_known_ones():
