@@ -55,7 +55,10 @@ def compute_spacing(timestamps: NDArray[np.int64]) -> Spacing:
     if timestamps.size < 2:
         return "daily"
     # Whole seconds: differences of two int64 ns could overflow, and 20 h needs no more.
-    step_ns = float(np.median(np.abs(np.diff(timestamps // SECOND_NS)))) * SECOND_NS
+    steps = np.abs(np.diff(timestamps // SECOND_NS))
+    # Duplicates are refused later, and should be printed as the dates they are.
+    steps = steps[steps > 0] if steps.any() else steps
+    step_ns = float(np.median(steps)) * SECOND_NS
     for limit, spacing in _STEP_LIMITS:
         if step_ns < limit:
             return spacing

@@ -166,11 +166,14 @@ def build_bars(
     """
     stamps = np.array(timestamps, dtype=np.int64)
     prices = {
-        name: np.array(values, dtype=np.float64)
-        for name, values in zip(PRICE_COLUMNS, (open, high, low, close), strict=True)
+        # Clamping writes into highs and lows; the caller's own arrays stay as they are.
+        "open": np.asarray(open, dtype=np.float64),
+        "high": np.array(high, dtype=np.float64),
+        "low": np.array(low, dtype=np.float64),
+        "close": np.asarray(close, dtype=np.float64),
     }
-    volumes = np.zeros(stamps.shape) if volume is None else np.array(volume, dtype=np.float64)
-    adjusted = None if adj_close is None else np.array(adj_close, dtype=np.float64)
+    volumes = np.zeros(stamps.shape) if volume is None else np.asarray(volume, dtype=np.float64)
+    adjusted = None if adj_close is None else np.asarray(adj_close, dtype=np.float64)
     if stamps.size < 2:
         raise InputError.of("file", int(stamps.size), "too few bars; a dataset needs at least 2")
     spacing = compute_spacing(stamps)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
+from numpy.typing import NDArray
 
 from backtest.bars import Bars, DataWarning
 from backtest.errors import InputError
@@ -59,6 +60,15 @@ class CsvShape:
     columns: dict[str, int]
 
 
+@dataclass(frozen=True, slots=True)
+class _FastColumns:
+    """What pyarrow read: date texts, numbers, and whether every line below the header is a bar."""
+
+    dates: pa.Array
+    values: dict[str, NDArray[np.float64]]
+    is_line_per_bar: bool
+
+
 def load_csv(
     open_text: Callable[[], TextStream], name: str, date_format: str | None, max_bars: int
 ) -> tuple[Bars, tuple[DataWarning, ...]]:
@@ -82,16 +92,19 @@ def load_csv(
     """
     with open_text() as text:
         shape = _read_header(text, name)
-    dates, values = _read_fast(open_text, shape, name, max_bars)
-    if dates is not None:
+    columns = _read_fast(open_text, shape, name, max_bars)
+    if columns is not None:
+        numbers = _number_rows(shape, len(columns.dates))
         try:
-            raw = RawColumns(parse_dates(dates, date_format), values)
-            return build_from_columns(raw, _number_rows(shape, len(dates)))
+            raw = RawColumns(parse_dates(columns.dates, date_format), columns.values)
+            return build_from_columns(raw, numbers)
         except DateRefused as refused:
-            if refused.idx is None:
-                raise describe_refused_date(refused, _number_rows(shape, 0), "date") from None
+            if columns.is_line_per_bar or refused.idx is None:
+                raise describe_refused_date(refused, numbers, "date") from None
         except InputError:
-            pass  # told again below, with the rows as they are numbered in the file
+            if columns.is_line_per_bar:
+                raise
+    # Also for an error found above: blank lines and line breaks in cells shift the rows it names.
     return _load_precisely(open_text, shape, name, date_format, max_bars)
 
 
@@ -133,8 +146,8 @@ def _count_known(names: list[str]) -> int:
 
 def _read_fast(
     open_text: Callable[[], TextStream], shape: CsvShape, name: str, max_bars: int
-) -> tuple[pa.Array | None, dict[str, np.ndarray]]:
-    """Read with pyarrow; no dates mean that it could not read every row."""
+) -> _FastColumns | None:
+    """Read with pyarrow, or return None if it cannot read every row."""
     decimal_points = ".," if shape.delimiter == ";" else "."
     for decimal_point in decimal_points:
         with open_text() as text:
@@ -142,12 +155,12 @@ def _read_fast(
                 return _read_batches(text, shape, decimal_point, name, max_bars)
             except pa.ArrowInvalid:
                 continue
-    return None, {}
+    return None
 
 
 def _read_batches(
     text: TextStream, shape: CsvShape, decimal_point: str, name: str, max_bars: int
-) -> tuple[pa.Array | None, dict[str, np.ndarray]]:
+) -> _FastColumns | None:
     types = {
         str(idx): pa.string() if role == "date" else pa.float64()
         for role, idx in shape.columns.items()
@@ -167,7 +180,9 @@ def _read_batches(
             decimal_point=decimal_point,
         ),
     )
-    parts: dict[str, list[np.ndarray]] = {role: [] for role in shape.columns if role != "date"}
+    parts: dict[str, list[NDArray[np.float64]]] = {
+        role: [] for role in shape.columns if role != "date"
+    }
     dates: list[pa.Array] = []
     n_bars = 0
     for batch in reader:
@@ -179,8 +194,12 @@ def _read_batches(
             else:
                 parts[role].append(batch.column(column).to_numpy())
     if not n_bars:
-        return None, {}
-    return pa.concat_arrays(dates), {role: np.concatenate(parts.pop(role)) for role in list(parts)}
+        return None
+    return _FastColumns(
+        pa.concat_arrays(dates),
+        {role: np.concatenate(parts.pop(role)) for role in list(parts)},
+        text.n_lines == shape.header_row + n_bars,
+    )
 
 
 def _refuse_too_many(n_bars: int, max_bars: int, name: str) -> None:

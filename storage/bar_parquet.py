@@ -42,7 +42,7 @@ def load_parquet(
     """
     try:
         columns = _read_columns(file, name, limits)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = str(error).splitlines()[0][:200]
         raise InputError.of("file", name, f"is damaged Parquet: {reason}") from None
     numbers = RowNumbers(np.arange(1, len(columns["date"]) + 1), _NOTE)
@@ -107,6 +107,7 @@ def _validate_sizes(metadata: pq.FileMetaData, names: set[str], name: str) -> No
 def _decode(column: pa.ChunkedArray) -> pa.Array:
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
+    column.validate(full=True)  # text that is not UTF-8 would fail later, without a reason
     return column.combine_chunks()
 
 

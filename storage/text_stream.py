@@ -54,7 +54,9 @@ class TextStream(io.RawIOBase):
         is_gzip = file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
         file.seek(0)
         chunks = _decompress(file, name) if is_gzip else iter(lambda: file.read(_CHUNK), b"")
-        self._chunks = _check_text(chunks, name, max_text_bytes)
+        self._chunks = self._check(chunks, name, max_text_bytes)
+        self._n_ends = 0
+        self._ends_open = False
         self._rest = memoryview(b"")
 
     def readable(self) -> bool:
@@ -73,6 +75,37 @@ class TextStream(io.RawIOBase):
             target[:size] = self._rest[:size]
         self._rest = self._rest[size:]
         return size
+
+    @property
+    def n_lines(self) -> int:
+        """Lines read so far, by line feeds; the last need not end in one."""
+        return self._n_ends + int(self._ends_open)
+
+    def _check(self, chunks: Iterator[bytes], name: str, max_text_bytes: int) -> Iterator[bytes]:
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        n_bytes = open_line = 0
+        for chunk in chunks:
+            if not n_bytes and chunk.startswith(_UTF16):
+                raise InputError.of("file", name, "is UTF-16 text; save it as UTF-8")
+            row = self._n_ends + 1
+            if len(chunk) > _MAX_BLANK and chunk.isspace():
+                raise InputError.of("file", name, f"has nothing but blank lines from row {row}")
+            n_bytes += len(chunk)
+            if n_bytes > max_text_bytes:
+                limit = f"{max_text_bytes / 2**20:,.4g} MiB"
+                raise InputError.of("file", name, f"holds more than {limit} of text; split it")
+            _check_encoding(decoder, chunk, name, row)
+            self._n_ends += chunk.count(b"\n")
+            self._ends_open = not chunk.endswith(b"\n")
+            # Within one chunk no line can be too long: chunks are smaller than the limit.
+            last_end = max(chunk.rfind(b"\n"), chunk.rfind(b"\r"))
+            open_line = len(chunk) - last_end - 1 if last_end >= 0 else open_line + len(chunk)
+            if open_line > _MAX_LINE:
+                row = self._n_ends + 1
+                message = f"row {row} is longer than 1 MiB; this is not a table of bars"
+                raise InputError.of("file", name, message)
+            yield chunk
+        _check_encoding(decoder, b"", name, self.n_lines, final=True)
 
     def close(self) -> None:
         """Close the file below."""
@@ -106,41 +139,17 @@ def _decompress(file: BinaryIO, name: str) -> Iterator[bytes]:
         raise InputError.of("file", name, "is gzip that ends early; copy or download it again")
 
 
-def _check_text(chunks: Iterator[bytes], name: str, max_text_bytes: int) -> Iterator[bytes]:
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    n_bytes = n_lines = open_line = 0
-    for chunk in chunks:
-        if not n_bytes and chunk.startswith(_UTF16):
-            raise InputError.of("file", name, "is UTF-16 text; save it as UTF-8")
-        if len(chunk) > _MAX_BLANK and chunk.isspace():
-            raise InputError.of("file", name, f"has nothing but blank lines from row {n_lines + 1}")
-        n_bytes += len(chunk)
-        if n_bytes > max_text_bytes:
-            limit = f"{max_text_bytes / 2**20:,.0f} MiB"
-            raise InputError.of("file", name, f"holds more than {limit} of text; split it")
-        _check_encoding(decoder, chunk, name, n_lines)
-        n_lines += chunk.count(b"\n")
-        # Within one chunk no line can be too long: chunks are smaller than the limit.
-        last_end = max(chunk.rfind(b"\n"), chunk.rfind(b"\r"))
-        open_line = len(chunk) - last_end - 1 if last_end >= 0 else open_line + len(chunk)
-        if open_line > _MAX_LINE:
-            message = f"row {n_lines + 1} is longer than 1 MiB; this is not a table of bars"
-            raise InputError.of("file", name, message)
-        yield chunk
-    _check_encoding(decoder, b"", name, n_lines, final=True)
-
-
 def _check_encoding(
-    decoder: codecs.IncrementalDecoder, chunk: bytes, name: str, n_lines: int, final: bool = False
+    decoder: codecs.IncrementalDecoder, chunk: bytes, name: str, first_row: int, final: bool = False
 ) -> None:
     if (idx := chunk.find(b"\0")) >= 0:
-        row = n_lines + chunk[:idx].count(b"\n") + 1
+        row = first_row + chunk[:idx].count(b"\n")
         message = f"is binary or UTF-16, not UTF-8 text: row {row} has a NUL byte; save it as UTF-8"
         raise InputError.of("file", name, message)
     try:
         decoder.decode(chunk, final)
     except UnicodeDecodeError as error:
-        row = n_lines + error.object[: error.start].count(b"\n") + 1
+        row = first_row + error.object[: error.start].count(b"\n")
         byte = error.object[error.start : error.start + 1].hex()
         message = f"is not UTF-8 text: row {row} has the byte 0x{byte}; save it as UTF-8"
         raise InputError.of("file", name, message) from None
