@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from cli.demo_data import find_demo_file, list_demo_symbols
+from cli.state import StateDir
 from storage.database import create_database
 from storage.ingest import parse_local_file
 from storage.schema import upgrade_schema
@@ -17,26 +18,23 @@ from storage.store import Store
 from tasks.logs import configure_logging, get_logger
 from tasks.settings import load_settings
 
-# Written last: a start that was interrupted half-way loads the rest the next time, and a dataset
-# that was removed on purpose does not come back.
-_MARKER = "demo-data-loaded"
 
+def prepare_state(state: StateDir) -> None:
+    """Bring the database inside `state` to the current schema; fill it on the first start.
 
-def prepare_state(state_dir: Path, database_url: str) -> None:
-    """Bring the database inside `state_dir` to the current schema; fill it on the first start.
+    The mark is set last: a start that was interrupted half-way loads the rest the next time.
 
     Raises
     ------
     StorageUnavailable
         If the database cannot be opened.
     """
-    database = create_database(database_url)
+    database = create_database(state.database_url)
     upgrade_schema(database)
-    marker = state_dir / _MARKER
-    if not marker.exists():
+    if not state.was_prepared_once:
         load_demo_data(Store(database))
-        marker.touch()
     database.dispose()
+    state.mark_prepared()
 
 
 def load_demo_data(store: Store) -> None:
@@ -52,4 +50,4 @@ def load_demo_data(store: Store) -> None:
 
 if __name__ == "__main__":
     configure_logging(load_settings(), "up")
-    prepare_state(Path(sys.argv[1]), load_settings().database_url)
+    prepare_state(StateDir(Path(sys.argv[1])))

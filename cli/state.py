@@ -56,9 +56,36 @@ class StateDir:
         return self.path / "broker.conf"
 
     @property
+    def database_file(self) -> Path:
+        """The SQLite database."""
+        return self.path / "stock_backtest.db"
+
+    @property
     def database_url(self) -> str:
         """URL of the SQLite database."""
-        return f"sqlite:///{self.path / 'stock_backtest.db'}"
+        return f"sqlite:///{self.database_file}"
+
+    @property
+    def is_prepared(self) -> bool:
+        """Whether the database has this version's schema and the demo data had their chance."""
+        try:
+            done = json.loads(self._prepared_file.read_text())
+        except (FileNotFoundError, json.JSONDecodeError):
+            return False
+        return bool(done == list_migrations() and self.database_file.exists())
+
+    @property
+    def was_prepared_once(self) -> bool:
+        """Whether some version prepared it: removed demo data do not come back."""
+        return self._prepared_file.exists()
+
+    def mark_prepared(self) -> None:
+        """Note that the database is at this version's schema, so that the next start is quick."""
+        self._write(self._prepared_file, json.dumps(list_migrations()))
+
+    @property
+    def _prepared_file(self) -> Path:
+        return self.path / "prepared.json"
 
     def lock(self) -> None:
         """Take the directory for this process, until it ends by whatever means.
@@ -118,3 +145,9 @@ class StateDir:
         with os.fdopen(descriptor, "w") as stream:
             stream.write(text)
         fresh.replace(file)
+
+
+def list_migrations() -> list[str]:
+    """Return the names of this version's migrations; they stand for its schema."""
+    folder = Path(__file__).resolve().parents[1] / "storage" / "migrations" / "versions"
+    return sorted(file.stem for file in folder.glob("[0-9]*.py"))

@@ -40,12 +40,15 @@ class ProcessSpec:
         The whole environment.
     stop_seconds : float
         How long it may take to end after SIGTERM.
+    stops_last : bool
+        Others depend on it, and are stopped before it.
     """
 
     name: str
     argv: Sequence[str]
     environ: Mapping[str, str]
     stop_seconds: float = 8.0
+    stops_last: bool = False
 
 
 class _Child:
@@ -146,12 +149,21 @@ class Supervisor:
         return ready
 
     def stop(self) -> None:
-        """End all processes: those started last first, politely, then by force."""
-        for child in reversed(self._children):
+        """End all processes, politely, then by force; what others depend on comes last."""
+        for last in (False, True):
+            self._stop_children(
+                [child for child in self._children if child.spec.stops_last == last]
+            )
+        signal.set_wakeup_fd(-1)
+        os.close(self._wake_read)
+        os.close(self._wake_write)
+
+    def _stop_children(self, children: Sequence[_Child]) -> None:
+        for child in children:
             if child.process is not None and child.is_running:
                 child.process.send_signal(signal.SIGTERM)
         started = time.monotonic()
-        for child in reversed(self._children):
+        for child in children:
             if child.process is None:
                 continue
             left = max(0.0, child.spec.stop_seconds - (time.monotonic() - started))
@@ -161,9 +173,6 @@ class Supervisor:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(child.process.pid, signal.SIGKILL)
             child.process.wait()
-        os.close(self._wake_read)
-        signal.set_wakeup_fd(-1)
-        os.close(self._wake_write)
 
     def _spawn(self, child: _Child) -> None:
         with self._log_file.open("ab", buffering=0) as log:

@@ -148,7 +148,7 @@ def build_broker_config(port: int, password: str, directory: Path) -> str:
     """
     return (
         f"bind {_HOST}\nport {port}\nrequirepass {password}\ndir {directory}\n"
-        'save ""\nappendonly no\ndaemonize no\nloglevel warning\n'
+        'save ""\nappendonly no\ndaemonize no\nlogfile broker.log\nloglevel warning\n'
     )
 
 
@@ -171,9 +171,9 @@ def build_environ(settings: Settings, environ: Mapping[str, str]) -> dict[str, s
 
 
 def build_specs(
-    state: StateDir, settings: Settings, ports: Ports, n_workers: int, environ: dict[str, str]
+    settings: Settings, ports: Ports, n_workers: int, environ: dict[str, str]
 ) -> list[ProcessSpec]:
-    """Return the processes of the platform but the broker, which starts before them."""
+    """Return the processes of the platform in the order of their starts, the broker apart."""
     python = [sys.executable, "-P"]
     command = [*python, "-m", "cli.main"]
     flower = [*python, "-m", "tasks.flower_app", "--address", _HOST, "--port", str(ports.flower)]
@@ -214,15 +214,19 @@ def _run_platform(state: StateDir, settings: Settings, ports: Ports, n_workers: 
 
     try:
         broker = [find_broker_program(), str(state.broker_config_file)]
-        supervisor.start(ProcessSpec("broker", broker, environ, stop_seconds=3.0))
-        _prepare_database(state, environ)
-        for spec in build_specs(state, settings, ports, n_workers, environ):
-            if not supervisor.is_stopping:
-                supervisor.start(spec)
+        supervisor.start(ProcessSpec("broker", broker, environ, stop_seconds=3.0, stops_last=True))
+        web, worker, *others = build_specs(settings, ports, n_workers, environ)
+        supervisor.start(worker)  # before the database is there: it begins with its kernels
+        if not state.is_prepared:
+            _prepare_database(state, environ)
+        supervisor.start(web)
         if not supervisor.wait_for(lambda: _page_answers(ports.web), _READY_SECONDS):
             if supervisor.is_stopping:
                 return
             raise PrepareFailed(f"the page does not answer; see {state.log_file}")
+        # Nobody waits for these; on a small machine they would only slow down the first two.
+        for spec in others:
+            supervisor.start(spec)
         announce()
         click.echo(f"Ready:   {web_url}\nMonitor: {flower_url}\nStop with Ctrl-C.", err=True)
         supervisor.watch(announce)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import orjson
 from celery import Celery, signals
+from celery.apps import worker as apps_worker
 
 from storage.database import create_database
 from storage.schema import check_schema
@@ -84,12 +87,13 @@ def run_worker(
     """
     configure_logging(settings, "worker")
     prepare_numba()
-    database = create_database(settings.database_url)
-    check_schema(database)
-    database.dispose()
     started = time.perf_counter()
     warm_kernels()
     log.info("kernels_ready", seconds=round(time.perf_counter() - started, 2))
+    # After the kernels: on a first start, when these take longest, `up` migrates meanwhile.
+    database = create_database(settings.database_url)
+    check_schema(database)
+    database.dispose()
     app = build_worker_app(settings)
     _connect_signals(settings)
     worker = app.Worker(
@@ -115,9 +119,20 @@ def _connect_signals(settings: Settings) -> None:
         die_with_parent()
         configure_logging(settings, "worker")
 
+    if settings.log_format == "json":
+        apps_worker.safe_say = _say
     # Celery keeps weak references to receivers unless told otherwise.
     signals.setup_logging.connect(keep_our_logging, weak=False)
     signals.worker_process_init.connect(start_process, weak=False)
+
+
+def _say(message: str, f: object = None) -> None:
+    """Write what Celery says inside signal handlers as an object like every other line.
+
+    Not through logging: a handler may interrupt the very line that holds its lock.
+    """
+    line = {"message": message, "level": "info", "service": "worker"}
+    os.write(sys.stderr.fileno(), orjson.dumps(line) + b"\n")
 
 
 def prepare_numba() -> None:
