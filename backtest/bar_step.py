@@ -7,73 +7,34 @@ with 1.0 or -1.0 is exact, so ``1.0 - side * x`` is ``1 - x`` for a long and ``1
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from backtest.headline import (
-    ENTRY_FEE,
-    FILL_VALUE,
-    N_CLOSED,
-    N_FILLS,
-    N_REJECTED,
-    count_trade,
+from backtest.accounts import (
+    BUY,
+    BY_RUIN,
+    BY_SIGNAL,
+    BY_STOP_LOSS,
+    BY_TAKE_PROFIT,
+    BY_TRAILING_STOP,
+    EXIT,
+    LONG_ONLY,
+    NEXT_OPEN,
+    PERCENT,
+    SAME_CLOSE,
+    SELL,
+    SHORT_ONLY,
+    VALUE,
+    Account,
+    Bars,
+    FloatArray,
+    Ledger,
+    Terms,
+    record_fill,
+    record_trade,
 )
-from backtest.jit import inlined, jit
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
-ByteArray = NDArray[np.int8]
-
-BUY, SELL, EXIT = 1, -1, 2
-LONG_ONLY, LONG_SHORT, SHORT_ONLY = 0, 1, 2
-NEXT_OPEN, SAME_CLOSE, WORST_OF_BAR = 0, 1, 2
-PERCENT, VALUE, SHARES = 0, 1, 2
-BY_SIGNAL, BY_STOP_LOSS, BY_TAKE_PROFIT, BY_TRAILING_STOP, BY_RUIN, BY_END = 0, 1, 2, 3, 4, 5
-
-
-class Terms(NamedTuple):
-    """What trading costs and how it is done; every rate is per bar, NaN switches a stop off."""
-
-    fee_rate: float
-    fee_fixed: float
-    slippage: float
-    size: float
-    size_type: int
-    lot_size: float
-    direction: int
-    fill: int
-    stop_loss: float
-    take_profit: float
-    trailing_stop: float
-    cash_rate: float
-    borrow_rate: float
-
-
-class Ledger(NamedTuple):
-    """Where fills and trades are written; streaming has none (None), and its code is left out."""
-
-    fill_bar: IntArray  # (n_fills,)
-    fill_side: ByteArray  # (n_fills,)
-    fill_values: FloatArray  # (3, n_fills): shares, price, commission
-    trade_bars: IntArray  # (3, n_trades): entry_idx, exit_idx, bars_held
-    trade_codes: ByteArray  # (2, n_trades): direction, exit_reason
-    trade_values: FloatArray  # (8, n_trades): shares ... mfe, as in engine.Trades
-
-
-class Account(NamedTuple):
-    """The state that a bar leaves behind; position is signed, in shares."""
-
-    cash: float
-    position: float
-    entry_price: float
-    best: float  # best price since entry: the entry's or a close
-    entry_idx: int
-    interest: float
-    exposed: bool  # a position at the mark, or a fill closed one in the bar
-    equity: float
-    ruined: bool
+from backtest.headline import ENTRY_FEE, N_CLOSED, N_REJECTED, count_trade
+from backtest.jit import inlined
 
 
 @inlined
@@ -93,96 +54,8 @@ def compute_shares(cash: float, weight: float, price: float, terms: Terms) -> fl
     else:
         shares = min(terms.size * weight, (cash - terms.fee_fixed) / unit_cost)
     if terms.lot_size > 0.0:
-        shares = math.floor(shares / terms.lot_size) * terms.lot_size
+        shares = np.floor(shares / terms.lot_size) * terms.lot_size
     return shares
-
-
-@inlined
-def record_fill(
-    t: int,
-    side: float,
-    shares: float,
-    price: float,
-    fee: float,
-    book: FloatArray,
-    ledger: Ledger | None,
-) -> None:
-    """Add a fill to the turnover and, if a ledger is kept, to its rows."""
-    book[FILL_VALUE] += shares * price
-    if ledger is not None:
-        row = int(book[N_FILLS])
-        ledger.fill_bar[row] = t
-        ledger.fill_side[row] = 1 if side > 0.0 else -1
-        ledger.fill_values[0, row] = shares
-        ledger.fill_values[1, row] = price
-        ledger.fill_values[2, row] = fee
-        book[N_FILLS] += 1.0
-
-
-@jit
-def compute_excursions(
-    high: FloatArray,
-    low: FloatArray,
-    first: int,
-    last: int,
-    side: float,
-    entry: float,
-    exit_: float,
-) -> tuple[float, float]:
-    """Return MAE and MFE, fractions of the entry price, over bars first ... last and the exit."""
-    lowest = exit_
-    highest = exit_
-    for t in range(first, last + 1):
-        lowest = min(lowest, low[t])
-        highest = max(highest, high[t])
-    worst = lowest if side > 0.0 else highest
-    best = highest if side > 0.0 else lowest
-    mae = min(side * (worst - entry) / entry, 0.0)
-    mfe = max(side * (best - entry) / entry, 0.0)
-    return mae, mfe
-
-
-@inlined
-def record_trade(
-    t: int,
-    price: float,
-    fee: float,
-    pnl: float,
-    reason: int,
-    account: Account,
-    terms: Terms,
-    high: FloatArray,
-    low: FloatArray,
-    row: int,
-    ledger: Ledger,
-) -> None:
-    """Write one round trip; an exit at a close includes its bar's range in the excursions."""
-    shares = abs(account.position)
-    side = 1.0 if account.position > 0.0 else -1.0
-    same_close = terms.fill == SAME_CLOSE
-    at_close = reason >= BY_RUIN or (reason == BY_SIGNAL and same_close)
-    mae, mfe = compute_excursions(
-        high,
-        low,
-        account.entry_idx + 1 if same_close else account.entry_idx,
-        t if at_close else t - 1,
-        side,
-        account.entry_price,
-        price,
-    )
-    ledger.trade_bars[0, row] = account.entry_idx
-    ledger.trade_bars[1, row] = t
-    ledger.trade_bars[2, row] = t - account.entry_idx
-    ledger.trade_codes[0, row] = 1 if side > 0.0 else -1
-    ledger.trade_codes[1, row] = reason
-    ledger.trade_values[0, row] = shares
-    ledger.trade_values[1, row] = account.entry_price
-    ledger.trade_values[2, row] = price
-    ledger.trade_values[3, row] = fee
-    ledger.trade_values[4, row] = pnl
-    ledger.trade_values[5, row] = pnl / (shares * account.entry_price)
-    ledger.trade_values[6, row] = mae
-    ledger.trade_values[7, row] = mfe
 
 
 @inlined
@@ -192,8 +65,7 @@ def close_position(
     reason: int,
     account: Account,
     terms: Terms,
-    high: FloatArray,
-    low: FloatArray,
+    bars: Bars,
     book: FloatArray,
     ledger: Ledger | None,
 ) -> Account:
@@ -209,7 +81,7 @@ def close_position(
     pnl = account.position * (price - account.entry_price) - fees
     if ledger is not None:
         row = int(book[N_CLOSED])
-        record_trade(t, price, fees, pnl, reason, account, terms, high, low, row, ledger)
+        record_trade(t, price, fees, pnl, reason, account, terms, bars, row, ledger)
     count_trade(pnl, book)
     return Account(
         cash, 0.0, 0.0, 0.0, account.entry_idx, account.interest, True, account.equity, False
@@ -255,30 +127,36 @@ def open_position(
 @inlined
 def fill_signal(
     t: int,
+    decided: int,
     code: int,
-    weight: float,
-    buy_price: float,
-    sell_price: float,
+    bars: Bars,
     account: Account,
     terms: Terms,
-    high: FloatArray,
-    low: FloatArray,
     book: FloatArray,
     ledger: Ledger | None,
 ) -> Account:
-    """Fill one signal: close what opposes it, then open what it asks for; else drop it."""
+    """Fill the signal of bar `decided` in bar t: close what opposes it, then open what it asks for.
+
+    A signal that asks for nothing is dropped.
+    """
     position = account.position
-    closes = (position > 0.0 and code != BUY) or (position < 0.0 and code != SELL)
     buys = code == BUY or (code == EXIT and position < 0.0)
     side = 1.0 if buys else -1.0
-    price = move_price(buy_price if buys else sell_price, side, terms.slippage)
-    if closes:
-        account = close_position(t, price, BY_SIGNAL, account, terms, high, low, book, ledger)
+    if terms.fill == NEXT_OPEN:
+        quote = bars.open_[t]
+    elif terms.fill == SAME_CLOSE:
+        quote = bars.close[t]
+    else:
+        quote = bars.high[t] if buys else bars.low[t]
+    price = move_price(quote, side, terms.slippage)
+    if (position > 0.0 and not buys) or (position < 0.0 and buys):
+        account = close_position(t, price, BY_SIGNAL, account, terms, bars, book, ledger)
     wanted = (code == BUY and terms.direction != SHORT_ONLY) or (
         code == SELL and terms.direction != LONG_ONLY
     )
     if wanted and account.position == 0.0:
-        account = open_position(t, side, price, weight, account, terms, book, ledger)
+        share = bars.weight[decided] if bars.weight.size > 0 else 1.0
+        account = open_position(t, side, price, share, account, terms, book, ledger)
     return account
 
 
@@ -309,14 +187,69 @@ def find_exit(
 
 
 @inlined
+def charge_financing(account: Account, previous_close: float, terms: Terms) -> Account:
+    """Pay interest on cash and charge the loan of a short's shares, for one bar."""
+    short = -account.position * previous_close if account.position < 0.0 else 0.0
+    change = terms.cash_rate * max(0.0, account.cash - 2.0 * short) - terms.borrow_rate * short
+    return Account(
+        account.cash + change,
+        account.position,
+        account.entry_price,
+        account.best,
+        account.entry_idx,
+        account.interest + change,
+        account.exposed,
+        account.equity,
+        False,
+    )
+
+
+@inlined
+def watch_stops(
+    t: int,
+    bars: Bars,
+    account: Account,
+    terms: Terms,
+    book: FloatArray,
+    ledger: Ledger | None,
+) -> Account:
+    """Test the stops against bar t, from the fill bar on under `next_open`, else from the next."""
+    if account.position == 0.0 or (account.entry_idx == t and terms.fill != NEXT_OPEN):
+        return account
+    best = account.best
+    if account.entry_idx < t:
+        best = (
+            max(best, bars.close[t - 1]) if account.position > 0.0 else min(best, bars.close[t - 1])
+        )
+    account = Account(
+        account.cash,
+        account.position,
+        account.entry_price,
+        best,
+        account.entry_idx,
+        account.interest,
+        account.exposed,
+        account.equity,
+        False,
+    )
+    reason, price = find_exit(account, bars.open_[t], bars.high[t], bars.low[t], terms)
+    if reason != BY_SIGNAL:
+        account = close_position(t, price, reason, account, terms, bars, book, ledger)
+    return account
+
+
+@inlined
+def read_signal(t: int, bars: Bars, terms: Terms) -> int:
+    """Return the signal that fills in bar t: its own under `same_close`, else the one before."""
+    if terms.fill == SAME_CLOSE:
+        return int(bars.signal[t])
+    return int(bars.signal[t - 1]) if t > 0 else 0
+
+
+@inlined
 def step_bar(
     t: int,
-    open_: FloatArray,
-    high: FloatArray,
-    low: FloatArray,
-    close: FloatArray,
-    signal: ByteArray,
-    weight: FloatArray,
+    bars: Bars,
     account: Account,
     terms: Terms,
     has_stops: bool,
@@ -324,86 +257,59 @@ def step_bar(
     book: FloatArray,
     ledger: Ledger | None,
 ) -> Account:
-    """Trade one bar: financing, the pending fill, stops, the fill at the close, the mark, ruin."""
-    cash, interest = account.cash, account.interest
-    if has_financing and t > 0:
-        short_value = -account.position * close[t - 1] if account.position < 0.0 else 0.0
-        change = (
-            terms.cash_rate * max(0.0, cash - 2.0 * short_value) - terms.borrow_rate * short_value
-        )
-        cash += change
-        interest += change
+    """Trade one bar: financing, the pending fill, stops, the fill at the close, the mark, ruin.
+
+    Most bars have no signal to fill, no stop to watch and no financing: they are only marked.
+    """
     account = Account(
-        cash,
+        account.cash,
         account.position,
         account.entry_price,
         account.best,
         account.entry_idx,
-        interest,
+        account.interest,
         False,
         account.equity,
         False,
     )
+    code = read_signal(t, bars, terms)
+    is_watched = has_stops & (account.position != 0.0)
+    if (code == 0) & (not has_financing) & (not is_watched):
+        return mark_bar(t, bars, account, terms, book, ledger)
     same_close = terms.fill == SAME_CLOSE
-    decided = t if same_close else t - 1
-    if not same_close and t > 0 and signal[decided] != 0:
-        share = weight[decided] if weight.size > 0 else 1.0
-        buy_price = open_[t] if terms.fill == NEXT_OPEN else high[t]
-        sell_price = open_[t] if terms.fill == NEXT_OPEN else low[t]
-        account = fill_signal(
-            t,
-            signal[decided],
-            share,
-            buy_price,
-            sell_price,
-            account,
-            terms,
-            high,
-            low,
-            book,
-            ledger,
-        )
-    if has_stops and account.position != 0.0 and (account.entry_idx < t or terms.fill == NEXT_OPEN):
-        reason, price = find_exit(account, open_[t], high[t], low[t], terms)
-        if reason != BY_SIGNAL:
-            account = close_position(t, price, reason, account, terms, high, low, book, ledger)
-    if same_close and signal[t] != 0:
-        share = weight[t] if weight.size > 0 else 1.0
-        account = fill_signal(
-            t, signal[t], share, close[t], close[t], account, terms, high, low, book, ledger
-        )
-    return mark_bar(t, high, low, close[t], account, terms, book, ledger)
+    if has_financing and t > 0:
+        account = charge_financing(account, bars.close[t - 1], terms)
+    if code != 0 and not same_close:
+        account = fill_signal(t, t - 1, code, bars, account, terms, book, ledger)
+    if has_stops:
+        account = watch_stops(t, bars, account, terms, book, ledger)
+    if code != 0 and same_close:
+        account = fill_signal(t, t, code, bars, account, terms, book, ledger)
+    return mark_bar(t, bars, account, terms, book, ledger)
 
 
 @inlined
 def mark_bar(
     t: int,
-    high: FloatArray,
-    low: FloatArray,
-    close: float,
+    bars: Bars,
     account: Account,
     terms: Terms,
     book: FloatArray,
     ledger: Ledger | None,
 ) -> Account:
     """Mark equity at the close; equity at or below 0 closes the position and ends trading."""
-    equity = account.cash + account.position * close
+    equity = account.cash + account.position * bars.close[t]
     ruined = equity <= 0.0
     if ruined:
         if account.position != 0.0:
-            price = move_price(close, -account.position, terms.slippage)
-            account = close_position(t, price, BY_RUIN, account, terms, high, low, book, ledger)
+            price = move_price(bars.close[t], -account.position, terms.slippage)
+            account = close_position(t, price, BY_RUIN, account, terms, bars, book, ledger)
         equity = account.cash
-    best = account.best
-    if account.position > 0.0:
-        best = max(best, close)
-    elif account.position < 0.0:
-        best = min(best, close)
     return Account(
         account.cash,
         account.position,
         account.entry_price,
-        best,
+        account.best,
         account.entry_idx,
         account.interest,
         account.exposed or account.position != 0.0,

@@ -10,29 +10,31 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from backtest.bar_step import (
+from backtest.accounts import (
     BY_END,
     Account,
+    Bars,
     ByteArray,
     IntArray,
     Ledger,
     Terms,
     record_trade,
-    step_bar,
 )
+from backtest.bar_step import step_bar
 from backtest.headline import (
     ENTRY_FEE,
     N_CLOSED,
     FloatArray,
     accumulate,
+    clear_book,
     compute_headline,
     lost_in_rounding,
     start_moments,
 )
-from backtest.jit import jit
+from backtest.jit import jit_loop
 
 
-@jit
+@jit_loop
 def inspect_kernel(
     open_: FloatArray,
     high: FloatArray,
@@ -74,7 +76,7 @@ def inspect_kernel(
     return n_entries, 0 if sound else 3
 
 
-@jit
+@jit_loop
 def run_kernel(
     open_: FloatArray,
     high: FloatArray,
@@ -110,7 +112,7 @@ def run_kernel(
 
     Inputs as in `stream_kernel`. `marks` of shape (3, n_bars) receives equity, cash and position,
     `exposed` (n_bars,) its flags, the other arrays the rows of `bar_step.Ledger`, with room for
-    every BUY and SELL signal (twice that for fills). `book` is zeroed scratch of shape (9,) from
+    every BUY and SELL signal (twice that for fills). `book` is scratch of shape (10,) from
     which counts and sums are read afterwards.
 
     Returns
@@ -142,26 +144,14 @@ def run_kernel(
     )
     has_financing = cash_rate != 0.0 or borrow_rate != 0.0
     ledger = Ledger(fill_bar, fill_side, fill_values, trade_bars, trade_codes, trade_values)
+    clear_book(book)
     account = Account(initial_cash, 0.0, 0.0, 0.0, 0, 0.0, False, initial_cash, False)
+    bars = Bars(open_, high, low, close, signal, weight)
     n_bars = close.size
     ruin_idx = -1
     for t in range(n_bars):
         if ruin_idx < 0:
-            account = step_bar(
-                t,
-                open_,
-                high,
-                low,
-                close,
-                signal,
-                weight,
-                account,
-                terms,
-                has_stops,
-                has_financing,
-                book,
-                ledger,
-            )
+            account = step_bar(t, bars, account, terms, has_stops, has_financing, book, ledger)
             exposed[t] = account.exposed
             if account.ruined:
                 ruin_idx = t
@@ -176,11 +166,11 @@ def run_kernel(
         fee = book[ENTRY_FEE]
         pnl = account.position * (close[last] - account.entry_price) - fee
         row = int(book[N_CLOSED])
-        record_trade(last, close[last], fee, pnl, BY_END, account, terms, high, low, row, ledger)
+        record_trade(last, close[last], fee, pnl, BY_END, account, terms, bars, row, ledger)
     return account.interest, ruin_idx, has_open
 
 
-@jit
+@jit_loop
 def stream_kernel(
     open_: FloatArray,
     high: FloatArray,
@@ -212,7 +202,7 @@ def stream_kernel(
 
     The entry point for other kernels. Inputs are those of `engine.stream_engine`, already
     validated; the rates `cash_rate`, `borrow_rate`, `risk_free` and `mar` are per bar, `weight`
-    is empty for none. `book` is scratch of shape (9,), `out` receives the metrics, shape (13,).
+    is empty for none. `book` is scratch of shape (10,), `out` receives the metrics, shape (13,).
     """
     terms = Terms(
         fee_rate,
@@ -233,36 +223,23 @@ def stream_kernel(
         math.isnan(stop_loss) and math.isnan(take_profit) and math.isnan(trailing_stop)
     )
     has_financing = cash_rate != 0.0 or borrow_rate != 0.0
+    bars = Bars(open_, high, low, close, signal, weight)
     n_bars = close.size
     shift = 0.0
     moments = start_moments(initial_cash)
     for attempt in range(2):
-        book[:] = 0.0
+        clear_book(book)
         account = Account(initial_cash, 0.0, 0.0, 0.0, 0, 0.0, False, initial_cash, False)
         moments = start_moments(initial_cash)
         n_marked = 0
         for t in range(n_bars):
-            account = step_bar(
-                t,
-                open_,
-                high,
-                low,
-                close,
-                signal,
-                weight,
-                account,
-                terms,
-                has_stops,
-                has_financing,
-                book,
-                None,
-            )
-            moments = accumulate(moments, account.equity, account.exposed, mar, shift)
+            account = step_bar(t, bars, account, terms, has_stops, has_financing, book, None)
+            moments = accumulate(moments, account.equity, account.exposed, mar, shift, book)
             n_marked = t + 1
             if account.ruined:
                 break
         for _ in range(n_marked, n_bars):
-            moments = accumulate(moments, account.equity, False, mar, shift)
+            moments = accumulate(moments, account.equity, False, mar, shift, book)
         if attempt == 1 or not lost_in_rounding(n_bars, moments):
             break
         shift = moments.sum_return / n_bars

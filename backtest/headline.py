@@ -13,16 +13,17 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from backtest.jit import inlined, jit
+from backtest.jit import inlined, jit_loop
 
 FloatArray = NDArray[np.float64]
 
 N_HEADLINE = 13
 
-# What is needed only when something fills lives in memory, one float64 each: the bar loop's
-# registers are for what changes on every bar. Counts are exact up to 2^53.
-BOOK_SIZE = 9
-N_CLOSED, N_WINS, SUM_PNL, SUM_WON, SUM_LOST, FILL_VALUE, N_REJECTED, N_FILLS, ENTRY_FEE = range(9)
+# What changes only when something fills or a drawdown ends lives in memory, one float64 each: the
+# bar loop's registers are for what changes on every bar. Counts are exact up to 2^53.
+BOOK_SIZE = 10
+N_CLOSED, N_WINS, SUM_PNL, SUM_WON, SUM_LOST = 0, 1, 2, 3, 4
+FILL_VALUE, N_REJECTED, N_FILLS, ENTRY_FEE, LOW_RATIO = 5, 6, 7, 8, 9  # smallest trough / peak
 
 
 class Moments(NamedTuple):
@@ -30,7 +31,7 @@ class Moments(NamedTuple):
 
     equity: float  # at the previous mark
     peak: float
-    low_ratio: float  # smallest equity / peak so far
+    trough: float  # lowest equity since the peak
     min_return: float
     max_return: float
     sum_return: float  # sum of r - shift
@@ -38,6 +39,13 @@ class Moments(NamedTuple):
     sum_downside: float  # sum of min(r - mar, 0)^2
     sum_equity: float
     n_exposed: int
+
+
+@inlined
+def clear_book(book: FloatArray) -> None:
+    """Empty the book; before the first bar equity stands at its peak."""
+    book[:] = 0.0
+    book[LOW_RATIO] = 1.0
 
 
 @inlined
@@ -55,29 +63,33 @@ def count_trade(pnl: float, book: FloatArray) -> None:
 @inlined
 def start_moments(initial_cash: float) -> Moments:
     """Return the sums before the first bar."""
-    return Moments(initial_cash, initial_cash, 1.0, math.inf, -math.inf, 0.0, 0.0, 0.0, 0.0, 0)
+    return Moments(
+        initial_cash, initial_cash, initial_cash, math.inf, -math.inf, 0.0, 0.0, 0.0, 0.0, 0
+    )
 
 
 @inlined
-def accumulate(moments: Moments, equity: float, exposed: bool, mar: float, shift: float) -> Moments:
+def accumulate(
+    moments: Moments, equity: float, exposed: bool, mar: float, shift: float, book: FloatArray
+) -> Moments:
     """Add one mark to the running sums; after ruin, where equity is constant, r is 0.
 
-    The drawdown is divided out only where it may be a new low: the guard is wider than the
-    rounding of both sides, so that the minimum is that of all quotients.
+    A trough is divided by its peak only when the next peak ends it and it may be the lowest ratio
+    yet. The guard is wider than the rounding of both sides, so that the lowest is exactly that of
+    all marks; it lies in memory because a compiler that sees it in a register divides on every bar.
     """
     change = equity / moments.equity - 1.0 if moments.equity > 0.0 else 0.0
-    peak = max(moments.peak, equity)
-    low_ratio = moments.low_ratio
-    if equity < low_ratio * peak * (1.0 + 1e-15):
-        low_ratio = min(low_ratio, equity / peak)
-    shortfall = min(change - mar, 0.0)
+    rises = equity > moments.peak
+    if rises & (moments.trough < book[LOW_RATIO] * moments.peak * (1.0 + 1e-15)):
+        book[LOW_RATIO] = min(book[LOW_RATIO], moments.trough / moments.peak)
+    shortfall = change - mar if change < mar else 0.0
     shifted = change - shift
     return Moments(
         equity,
-        peak,
-        low_ratio,
-        min(moments.min_return, change),
-        max(moments.max_return, change),
+        equity if rises else moments.peak,
+        equity if rises | (equity < moments.trough) else moments.trough,
+        change if change < moments.min_return else moments.min_return,
+        change if change > moments.max_return else moments.max_return,
         moments.sum_return + shifted,
         moments.sum_square + shifted * shifted,
         moments.sum_downside + shortfall * shortfall,
@@ -124,7 +136,7 @@ def compute_headline(
 ) -> None:
     """Write the thirteen headline metrics, in their order in definitions.md section 4.
 
-    `risk_free` and `mar` are per bar; of `book` the trade sums and the fill value are read.
+    `risk_free` and `mar` are per bar; of `book` all but its scratch entries are read.
     """
     growth = moments.equity / initial_cash
     mean = shift + moments.sum_return / n_bars
@@ -136,7 +148,7 @@ def compute_headline(
     per_year = math.sqrt(periods_per_year)
     downside = math.sqrt(moments.sum_downside / n_bars)
     cagr = growth ** (periods_per_year / n_bars) - 1.0 if growth >= 0.0 else math.nan
-    drawdown = moments.low_ratio - 1.0
+    drawdown = min(book[LOW_RATIO], moments.trough / moments.peak) - 1.0
     n_closed = book[N_CLOSED]
     out[0] = growth - 1.0
     out[1] = cagr
@@ -155,7 +167,7 @@ def compute_headline(
         out[i] = finite_or_nan(out[i])
 
 
-@jit
+@jit_loop
 def measure_kernel(
     equity: FloatArray,
     exposed: NDArray[np.bool_],
@@ -165,6 +177,7 @@ def measure_kernel(
     periods_per_year: float,
     risk_free: float,
     mar: float,
+    book: FloatArray,
     out: FloatArray,
 ) -> None:
     """Write the headline metrics of recorded output, bit for bit those of `stream_kernel`.
@@ -179,10 +192,12 @@ def measure_kernel(
         Sum of shares times price over all fills; the cash before the first bar. Currency.
     periods_per_year, risk_free, mar : float
         The rates are per bar.
+    book : array of shape (10,)
+        Scratch.
     out : array of shape (13,)
         Receives `engine.HEADLINE_METRICS`; NaN where undefined.
     """
-    book = np.zeros(BOOK_SIZE)
+    clear_book(book)
     book[FILL_VALUE] = fill_value
     for value in pnl:
         count_trade(value, book)
@@ -191,7 +206,7 @@ def measure_kernel(
     for attempt in range(2):
         moments = start_moments(initial_cash)
         for t in range(equity.size):
-            moments = accumulate(moments, equity[t], exposed[t], mar, shift)
+            moments = accumulate(moments, equity[t], exposed[t], mar, shift, book)
         if attempt == 1 or not lost_in_rounding(equity.size, moments):
             break
         shift = moments.sum_return / equity.size

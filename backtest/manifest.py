@@ -22,7 +22,8 @@ MANIFEST_PATH = Path(__file__).resolve().with_name("engine_manifest.json")
 def list_engine_files(root: Path = REPOSITORY) -> list[str]:
     """Return the engine and every module of ours that it imports, as sorted relative paths.
 
-    Imports are read from the source, wherever in it they stand. The ``__init__`` files of the packages on the way belong to it: they run too.
+    Imports are read from the source, wherever in it they stand. The ``__init__`` files of the
+    packages on the way belong to it: they run too.
 
     Raises
     ------
@@ -118,7 +119,7 @@ def _find_module(root: Path, name: str) -> Path | None:
 def _list_imports(path: Path, name: str) -> list[str]:
     """Return every module that a source may import, candidates included: ``from a import b``."""
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-    names = []
+    names: list[str] = []
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Import):
             names.extend(alias.name for alias in node.names)
