@@ -5,6 +5,7 @@ import { lowerBound } from "./time_axis.js";
 
 const MAX_CANDLES = 320;
 const MARK_GAP = 3;
+const TAG_HEIGHT = 15;
 
 /** Trades that touch the visible bars; they are in order of entry. */
 function visibleTrades(u, trades) {
@@ -127,74 +128,87 @@ export function drawCandles(u) {
 }
 
 /**
- * Draw levels as dotted lines with a name and their value on the axis.
+ * Draw levels as dotted lines with a name.
  * @param {() => Array<{value: number, label: string, color: string}>} levels
- * @param {(value: number) => string} format
  */
-export function drawLevels(levels, format) {
+export function drawLevels(levels) {
   return (u) => {
     const ratio = devicePixelRatio;
-    const { left, width } = u.bbox;
+    const { left, top, width, height } = u.bbox;
     const { ctx } = u;
     ctx.save();
     ctx.font = scaleFont(ratio);
+    ctx.textAlign = "right";
+    ctx.textBaseline = "bottom";
     for (const { value, label, color } of levels()) {
       const y = u.valToPos(value, "y", true);
-      if (y < u.bbox.top || y > u.bbox.top + u.bbox.height) continue;
+      if (y < top || y > top + height) continue;
       ctx.strokeStyle = color;
       ctx.setLineDash([2 * ratio, 3 * ratio]);
       ctx.beginPath();
       ctx.moveTo(left, y);
       ctx.lineTo(left + width, y);
       ctx.stroke();
-      ctx.setLineDash([]);
       ctx.fillStyle = color;
-      ctx.textAlign = "right";
-      ctx.textBaseline = "bottom";
       ctx.fillText(label, left + width - 6 * ratio, y - 2 * ratio);
-      tag(u, y, format(value), color);
     }
     ctx.restore();
   };
 }
 
 /**
- * Show the last visible value of each line as a tag on the axis, moved apart where they meet.
- * @param {Array<{series: number, color: string}>} lines @param {(value: number) => string} format
+ * Tags for the last visible value of each line.
+ * @param {uPlot} u @param {Array<{series: number, color: string}>} lines
+ * @returns {Array<{value: number, color: string}>}
  */
-export function tagLastValues(lines, format) {
-  return (u) => {
-    const last = Math.min(lowerBound(u.data[0], u.scales.x.max + 1e-9), u.data[0].length) - 1;
-    if (last < 0) return;
-    const height = 16 * devicePixelRatio;
-    const tags = lines
-      .map(({ series, color }) => ({ value: u.data[series][last], color }))
-      .filter(({ value }) => value !== null && value !== undefined)
-      .map(({ value, color }) => ({ y: u.valToPos(value, "y", true), text: format(value), color }))
-      .sort((one, other) => one.y - other.y);
-    for (let i = 1; i < tags.length; i += 1) tags[i].y = Math.max(tags[i].y, tags[i - 1].y + height);
-    for (const { y, text, color } of tags) tag(u, y, text, color);
-  };
+export function lastValues(u, lines) {
+  const idx = u.data[0];
+  const last = Math.min(lowerBound(idx, u.scales.x.max + 1e-9), idx.length) - 1;
+  if (last < 0) return [];
+  return lines.map(({ series, color }) => ({ value: u.data[series][last], color }));
 }
 
-function tag(u, y, text, color) {
+/**
+ * Place tags on the value axis, moved apart where they meet.
+ * @param {uPlot} u @param {Array<{value: number|null, color: string}>} tags
+ * @returns {Array<{value: number, color: string, y: number}>} y in CSS pixels from the top of the plot
+ */
+export function placeTags(u, tags) {
+  const room = u.bbox.height / devicePixelRatio;
+  const placed = tags
+    .filter(({ value }) => value !== null && value !== undefined)
+    .map((tag) => ({ ...tag, y: u.valToPos(tag.value, "y") }))
+    .filter(({ y }) => y > -1 && y < room + 1)
+    .sort((one, other) => one.y - other.y);
+  for (let i = 0; i < placed.length; i += 1) {
+    const least = i === 0 ? TAG_HEIGHT / 2 : placed[i - 1].y + TAG_HEIGHT + 1;
+    placed[i].y = Math.max(Math.min(placed[i].y, room - TAG_HEIGHT / 2), least);
+  }
+  return placed;
+}
+
+/** Draw placed tags. @param {uPlot} u @param {Object[]} tags @param {(value: number) => string} format */
+export function drawTags(u, tags, format) {
   const ratio = devicePixelRatio;
   const { ctx } = u;
-  const height = 15 * ratio;
+  const height = TAG_HEIGHT * ratio;
   const x = u.bbox.left + u.bbox.width + 3 * ratio;
-  const top = Math.min(Math.max(y - height / 2, u.bbox.top), u.bbox.top + u.bbox.height - height);
   ctx.save();
   ctx.font = scaleFont(ratio);
-  const width = Math.max(ctx.measureText(text).width + 10 * ratio, 58 * ratio);
-  ctx.fillStyle = COLORS.ground;
-  ctx.fillRect(x, top, width, height);
-  ctx.strokeStyle = color;
-  ctx.lineWidth = ratio;
-  ctx.strokeRect(x + 0.5, top + 0.5, width - 1, height - 1);
-  ctx.fillStyle = color;
   ctx.textAlign = "left";
   ctx.textBaseline = "middle";
-  ctx.fillText(text, x + 5 * ratio, top + height / 2 + ratio * 0.5);
+  ctx.lineWidth = ratio;
+  for (const { value, color, y } of tags) {
+    const text = format(value);
+    const top = u.bbox.top + y * ratio - height / 2;
+    const width = Math.max(ctx.measureText(text).width + 10 * ratio, 58 * ratio);
+    ctx.fillStyle = COLORS.ground;
+    ctx.fillRect(x, top, width, height);
+    ctx.strokeStyle = color;
+    ctx.strokeRect(x + 0.5, top + 0.5, width - 1, height - 1);
+    ctx.fillStyle = color;
+    ctx.fillText(text, x + 5 * ratio, top + height / 2 + ratio * 0.5);
+  }
   ctx.restore();
 }
 

@@ -2,20 +2,25 @@
 
 import { fill, h } from "../lib/dom.js";
 import { AXIS_WIDTH, COLORS, FONT } from "./theme.js";
-import { canDrawCandles, drawCandles, tagLastValues } from "./overlays.js";
+import {
+  canDrawCandles, drawCandles, drawLevels, drawTags, lastValues, placeTags,
+} from "./overlays.js";
 import { padRange, valueTicks } from "./value_axis.js";
 
 const { uPlot } = globalThis;
 const TIME_AXIS_HEIGHT = 24;
+const LABEL_ROOM = 15;
 
 /**
  * @typedef {Object} PaneSpec
  * @property {string} title @property {number} weight share of the height
  * @property {Array<{name: string, label: string, color: string, width?: number, dash?: number[],
  *   fill?: string, stepped?: boolean, hidden?: boolean, tagged?: boolean}>} series columns of the run
- * @property {(value: number) => string} format of axis and tags
+ * @property {(value: number) => string} format of tags
+ * @property {(value: number) => string} [formatTick] of the axis, by default as the tags
  * @property {boolean} [isLog] @property {boolean} [hasCandles] open, high, low, close come first
- * @property {number[]} [include] @property {boolean} [hasFloor] @property {boolean} [hasCeiling]
+ * @property {number[]} [include] @property {boolean} [hasCeiling] @property {number} [room]
+ * @property {() => Array<{value: number, label: string, color: string}>} [levels] dotted lines
  * @property {Function[]} [under] @property {Function[]} [over] drawn before, after the lines
  * @property {(values: Object<string, number|null>, bar: number) => Array} readout content of the heading
  */
@@ -52,14 +57,13 @@ export class Pane {
 
   options(width, height) {
     const { spec, stack } = this;
-    const tagged = spec.series.flatMap((series, idx) => (series.tagged ? [{ series: idx + 1, color: series.color }] : []));
     return {
       width: Math.max(width, 50), height: Math.max(height, 30), pxAlign: 1, padding: [4, 0, this.isLast ? 0 : 4, 0],
       legend: { show: false },
       cursor: {
         y: false, drag: { x: true, y: false, setScale: false, dist: 4 },
         sync: { key: stack.syncKey, setSeries: false, scales: ["x", null] },
-        points: { size: 7, width: 1.5, stroke: (_u, idx) => spec.series[idx - 1].color, fill: () => COLORS.ground },
+        points: { size: (_u, idx) => (spec.series[idx - 1].hidden ? 0 : 7), width: 1.5, stroke: (_u, idx) => spec.series[idx - 1].color, fill: () => COLORS.ground },
         focus: { prox: -1 },
       },
       scales: {
@@ -70,8 +74,8 @@ export class Pane {
       axes: [this.timeAxis(), this.valueAxis()],
       hooks: {
         drawClear: spec.under || [],
-        draw: [...(spec.hasCandles ? [drawCandles] : []), ...(spec.over || []),
-          ...(tagged.length ? [tagLastValues(tagged, spec.format)] : [])],
+        draw: [...(spec.hasCandles ? [drawCandles] : []), ...(spec.levels ? [drawLevels(spec.levels)] : []),
+          ...(spec.over || []), (u) => drawTags(u, this.tags(u), spec.format)],
         setCursor: [() => stack.followCursor(this)],
         setSelect: [() => stack.takeSelection(this)],
       },
@@ -104,11 +108,26 @@ export class Pane {
     return {
       side: 1, size: AXIS_WIDTH, font: FONT, stroke: COLORS.second, gap: 6,
       grid: { stroke: COLORS.rule, width: 1 }, ticks: { show: false },
-      splits: (u, _axis, min, max) => valueTicks(min, max, Math.max(u.bbox.height / devicePixelRatio / 34, 2), this.isLog),
-      values: (_u, splits) => splits.map(this.spec.format),
+      splits: (u, _axis, min, max) => valueTicks(min, max, Math.max(u.bbox.height / devicePixelRatio / 32, 3), this.isLog),
+      values: (u, splits) => this.labelTicks(u, splits),
       // uPlot thins labels of log axes by itself; ours are thin already.
       filter: (_u, splits) => splits,
     };
+  }
+
+  tags(u) {
+    const lines = this.spec.series.flatMap(({ tagged, color }, idx) => (tagged ? [{ series: idx + 1, color }] : []));
+    return placeTags(u, [...lastValues(u, lines), ...(this.spec.levels ? this.spec.levels() : [])]);
+  }
+
+  /** A label that a tag would cover is left out. */
+  labelTicks(u, splits) {
+    const format = this.spec.formatTick || this.spec.format;
+    const taken = this.tags(u).map(({ y }) => y);
+    return splits.map((value) => {
+      const y = u.valToPos(value, "y");
+      return taken.some((other) => Math.abs(other - y) < LABEL_ROOM) ? "" : format(value);
+    });
   }
 
   /** Draw `view` over the visible bars. @param {Object} view columns with `idx` */

@@ -2,9 +2,9 @@
 
 import { h } from "../lib/dom.js";
 import {
-  formatCount, formatPercent, formatPrice, formatShort, formatSignedPercent, signClass,
+  formatCount, formatPercent, formatPrice, formatShort, formatSignedPercent, formatTick, signClass,
 } from "../lib/format.js";
-import { drawLevels, markTrades, shadeHeld } from "./overlays.js";
+import { markTrades, shadeHeld } from "./overlays.js";
 import { COLORS } from "./theme.js";
 import { lowerBound } from "./time_axis.js";
 
@@ -37,8 +37,8 @@ export function pricePane({ summary, trades }, isLog, { selected = () => null, l
       ...["open", "high", "low"].map((name) => ({ name, label: name, color: COLORS.second, hidden: true })),
       { name: "close", label: "close", color: COLORS.second, width: 1.1, tagged: true },
     ],
-    format: formatPrice, under: [shadeHeld(trades)],
-    over: [drawLevels(levels, formatPrice), markTrades(trades, selected)],
+    format: formatPrice, formatTick, room: 0.1, under: [shadeHeld(trades)],
+    levels, over: [markTrades(trades, selected)],
     readout: ({ open, high, low, close }, bar) => [
       h("span", { class: "ohlc", text: `O ${formatPrice(open)}  H ${formatPrice(high)}  L ${formatPrice(low)}  C ${formatPrice(close)}` }),
       h("span", { class: "legend-marks" }, "△ entry ", h("b", { class: "gain", text: "▼" }), " exit at gain ", h("b", { class: "loss", text: "▼" }), " at loss"),
@@ -117,10 +117,10 @@ export function indicatorPane({ summary }) {
   const { params } = summary.spec;
   const levels = ["oversold", "overbought"].filter((name) => params[name] !== undefined && names.length === 1);
   return {
-    title: summary.rule.title, weight: 1.1, include: levels.map((name) => params[name]),
+    title: summary.rule.title, weight: 1.1, room: 0.2, include: levels.map((name) => params[name]),
     series: names.map((name, idx) => ({ name: `indicator:${name}`, label: name, color: colors[idx % 3], width: 1.25 })),
     format: formatShort,
-    over: [drawLevels(() => levels.map((name) => ({ value: params[name], label: name, color: COLORS.hint })), formatShort)],
+    levels: () => levels.map((name) => ({ value: params[name], label: name, color: COLORS.hint })),
     readout: (values) => names.map((name, idx) => key(colors[idx % 3], `${name} ${formatPrice(values[`indicator:${name}`])}`)),
   };
 }

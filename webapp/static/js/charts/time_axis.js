@@ -67,7 +67,7 @@ export class TimeIndex {
     const minGap = (last - first) / (maxLabels * 1.8);
     for (const seconds of boundaries(step, from, to)) {
       const position = this.positionOf(seconds);
-      if (position < first || position > last) continue;
+      if (position < first + minGap * 0.6 || position > last) continue;
       if (positions.length && position - positions[positions.length - 1] < minGap) continue;
       positions.push(position);
       labels.push(labelOf(seconds, step));

@@ -37,20 +37,21 @@ function logTicks(min, max, count) {
 /**
  * Pad a range so that lines do not touch the frame.
  * @param {number|null} min @param {number|null} max of the visible data
- * @param {{isLog?: boolean, include?: number[], hasFloor?: boolean, hasCeiling?: boolean}} options
- *   `include` values always in sight; a floor or a ceiling is not padded
+ * @param {{isLog?: boolean, include?: number[], hasCeiling?: boolean, room?: number}} options
+ *   `include` values always in sight; a ceiling is not padded; `room` share left free
  * @returns {[number, number]}
  */
-export function padRange(min, max, { isLog = false, include = [], hasFloor = false, hasCeiling = false }) {
+export function padRange(min, max, { isLog = false, include = [], hasCeiling = false, room = 0.06 }) {
   if (min === null || max === null || !Number.isFinite(min)) return isLog ? [1, 10] : [0, 1];
   let low = Math.min(min, ...include);
   let high = Math.max(max, ...include);
   if (isLog && low > 0) {
-    const factor = Math.max((high / low) ** 0.05, 1.004);
+    const factor = Math.max((high / low) ** room, 1.004);
     return [low / factor, high * factor];
   }
-  const pad = (high - low || Math.abs(high) || 1) * 0.06;
-  if (!hasFloor) low -= pad;
-  if (!hasCeiling) high += pad;
+  const pad = (high - low || Math.abs(high) || 1) * room;
+  low -= pad;
+  // Zero has to be readable at the top of an underwater curve.
+  high += hasCeiling ? pad * 0.7 : pad;
   return low < high ? [low, high] : [low, low + pad];
 }

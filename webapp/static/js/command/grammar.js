@@ -126,8 +126,9 @@ function laterWords(rule, done, last, boot) {
     const field = fields.find((item) => item.name === name);
     return (field?.choices || []).map((choice) => ({ value: `${name}=${choice}`, note: field.help }));
   }
-  const used = new Set(done.map((token) => token.split("=")[0]));
-  const next = rule.parameters[done.filter((token) => !token.includes("=") && !RANGE.test(token)).length];
+  const nGiven = done.filter((token) => !token.includes("=") && !RANGE.test(token)).length;
+  const used = new Set([...done.map((token) => token.split("=")[0]), ...rule.parameters.slice(0, nGiven).map((field) => field.name)]);
+  const next = rule.parameters[nGiven];
   return [
     ...(last === "" && next ? [{ value: String(next.default), note: `${next.name}: ${next.help}` }] : []),
     ...(last === "" ? [{ value: "GO", note: "run it" }] : []),

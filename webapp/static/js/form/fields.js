@@ -25,8 +25,8 @@ export function buildControl(group, field, { showHelp }) {
   const input = field.type === "choice" || field.type === "bool"
     ? buildSelect(path, field.type === "bool" ? ["true", "false"] : field.choices)
     : buildInput(path, describePlaceholder(field), field.type === "int" ? "numeric" : "decimal");
-  const control = buildRow(path, field.name, input, field.unit, showHelp ? describeField(field) : "");
-  if (!showHelp) control.row.dataset.tip = describeField(field);
+  const control = buildRow(path, field.name, input, field.unit, showHelp ? describeRange(field) : "");
+  control.row.dataset.tip = describeField(field);
   const isOff = (value) => value === null || value === undefined;
   control.read = () => {
     const text = input.value;
@@ -95,12 +95,17 @@ function describePlaceholder(field) {
   return field.default === null || field.default === undefined ? "off" : String(field.default);
 }
 
+/** The same with the range first, so that a narrow form cuts the words and not the figures. */
+function describeRange(field) {
+  const range = describeField(field).slice(field.help.length).replace(/^ · /, "");
+  return [range, field.help].filter(Boolean).join(" · ");
+}
+
 /** One line: help, range, default. @param {import("../lib/boot.js").Field} field */
 export function describeField(field) {
   const parts = [field.help];
   const hasRange = field.minimum !== null && field.maximum !== null && field.maximum < 1e6;
-  if (field.type === "choice") parts.push(field.choices.join(" | "));
-  else if (hasRange) parts.push(`${field.minimum}–${field.maximum}`);
+  if (hasRange) parts.push(`${field.minimum}–${field.maximum}`);
   parts.push(field.default === null || field.default === undefined ? "off" : String(field.default));
   return parts.filter(Boolean).join(" · ");
 }

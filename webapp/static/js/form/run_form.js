@@ -62,6 +62,19 @@ export class RunForm {
     const build = (field) => this.add(buildControl("trading", field, { showHelp: false })).row;
     fill($("#fields-trading"), common.map(build));
     fill($("#fields-more"), folded.map(build));
+    this.joinSize();
+  }
+
+  /** The size and what it counts share a row. */
+  joinSize() {
+    const size = this.controls.get("trading.size");
+    const type = this.controls.get("trading.size_type");
+    if (!size || !type) return;
+    type.input.classList.add("beside");
+    type.input.setAttribute("aria-label", "size_type");
+    size.input.after(type.input);
+    type.row.remove();
+    type.setError = size.setError;
   }
 
   add(control) {
@@ -76,6 +89,7 @@ export class RunForm {
       if (path.startsWith("params.")) this.controls.delete(path);
     }
     $("#rule-summary").textContent = rule.summary;
+    $("#rule-summary").dataset.tip = rule.summary;
     $("#rule-version").textContent = `v${rule.version}`;
     $("#rule-version").dataset.tip = rule.source || "no publication defines this rule";
     fill($("#fields-params"), rule.parameters.length

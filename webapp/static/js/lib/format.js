@@ -22,7 +22,7 @@ export function formatNumber(value, digits = 2) {
 
 /** A whole number with separators. @param {number|null} value */
 export function formatCount(value) {
-  return isNumber(value) ? counts.format(value).replace("-", MINUS) : DASH;
+  return isNumber(value) ? counts.format(Math.round(value) || 0).replace("-", MINUS) : DASH;
 }
 
 /** A fraction as percent. @param {number|null} value @param {number} [digits] */
@@ -67,6 +67,11 @@ function trimZeros(text) {
   return text.includes(".") ? text.replace(/\.?0+$/, "") : text;
 }
 
+/** A price on an axis: no zeros at the end. @param {number|null} value */
+export function formatTick(value) {
+  return trimZeros(formatPrice(value));
+}
+
 /** Class of the colour that a gain, a loss or neither has. @param {number|null} value */
 export function signClass(value) {
   if (!isNumber(value) || Math.abs(value) < 5e-7) return "";
@@ -98,8 +103,15 @@ export function formatOrdinal(n) {
   return `${n}${suffix}`;
 }
 
-/** Name and parameters of a rule on one line. @param {string} title @param {Object} params */
-export function formatRule(title, params) {
-  const values = Object.values(params);
+/**
+ * Name and parameters of a rule on one line; a choice shows only where it is not the default.
+ * @param {import("./boot.js").Rule|undefined} rule @param {Object} spec of a run
+ */
+export function formatRule(rule, spec) {
+  const fields = new Map((rule?.parameters || []).map((field) => [field.name, field]));
+  const values = Object.entries(spec.params)
+    .filter(([name, value]) => fields.get(name)?.type !== "choice" || value !== fields.get(name).default)
+    .map(([, value]) => value);
+  const title = rule?.title || spec.rule;
   return values.length ? `${title}(${values.join(", ")})` : title;
 }

@@ -30,7 +30,7 @@ const TABLE = {
   omega: ["Omega", "ratio", "Sum of the gains per bar over the sum of the losses per bar."],
   max_drawdown: ["max drawdown", "signed", "Deepest fall from a peak of equity, initial cash included."],
   max_drawdown_bars: ["longest drawdown", "count", "Most bars from a peak to its recovery; an open one counts to the end."],
-  max_drawdown_days: ["longest drawdown, days", "count", "The same in calendar days."],
+  max_drawdown_days: ["longest, days", "count", "The same in calendar days."],
   ulcer_index: ["ulcer index", "percent", "Root of the mean squared drawdown: depth and length in one figure."],
   var_95: ["VaR 95", "signed", "Return per bar that 95 % of the bars exceed."],
   cvar_95: ["CVaR 95", "signed", "Mean of the worst 5 % of the returns per bar."],
@@ -85,6 +85,9 @@ export const RAIL_GROUPS = [
   ["Risk", ["sharpe", "sortino", "calmar", "max_drawdown", "ulcer_index", "cvar_95", "psr"]],
   ["Trades", ["profit_factor", "expectancy", "payoff_ratio", "mean_trade_bars"]],
 ];
+
+/** More of the rail, where the screen is wide. */
+export const ROOMY_GROUPS = GROUPS.filter(([title]) => ["Drawdown", "Against buy & hold", "Book-keeping"].includes(title));
 
 /** Names of all metrics. */
 export const METRIC_NAMES = Object.keys(TABLE);

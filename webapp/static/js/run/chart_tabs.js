@@ -73,7 +73,8 @@ function episodeTable({ result, onRange }) {
 export function showPortfolio(root, view) {
   const charts = h("div", { class: "charts" });
   fill(root, h("div", { class: "with-rail" }, charts,
-    h("aside", { class: "rail scroll", tabindex: "0", "aria-label": "Turnover" }, portfolioTable(view.result.summary), tradedTable(view.result))));
+    h("aside", { class: "rail scroll", tabindex: "0", "aria-label": "Turnover" },
+      h("div", { class: "rail-body" }, portfolioTable(view.result.summary), tradedTable(view.result)))));
   return buildStack(charts, view, [cashPane(), exposurePane(), sharesPane()], "Cash, exposure and position");
 }
 

@@ -73,7 +73,7 @@ class RunPage {
   showNothing() {
     const data = this.boot.datasets.map((item) => item.symbol).slice(0, 6).join(", ") || "none yet.";
     showRibbon(null);
-    showHeading(null, null, []);
+    showHeading(null, null);
     this.view.clear();
     const first = this.boot.datasets[0]?.symbol || "AAPL";
     showEmpty([`${first} RSI 14 30 70 GO`, `${first} MACD 12 26 9 2005-01-01- stop_loss=0.10 GO`], data, (text) => {
@@ -159,7 +159,7 @@ class RunPage {
     const cancel = () => request(`${runPath(run.run_id)}/cancel`, { method: "POST" });
     if (!this.view.isShowing) {
       showRibbon(null);
-      showHeading(run.spec, null, this.boot.trading);
+      showHeading(run.spec, null, this.boot);
     }
     if (run.state === "queued") showQueued(run, delay, cancel);
     else showRunning(run, cancel);
@@ -175,7 +175,7 @@ class RunPage {
       if (signal.aborted) return;
       clearState();
       const { tab, zoom, scale } = readAddress();
-      this.view.show(result, { tab, range: parseZoom(zoom), isLog: scale !== "lin", tradingFields: this.boot.trading });
+      this.view.show(result, { tab, range: parseZoom(zoom), isLog: scale !== "lin", boot: this.boot });
       setStatus("ENGINE", result.summary.engine_version);
       setStatus("DATA", `sha256 ${result.summary.spec.dataset.sha256.slice(0, 12)}`);
       announce(`done: total return ${$("[data-metric=total_return] b").textContent}`);
@@ -184,7 +184,7 @@ class RunPage {
     }
     this.view.clear();
     showRibbon(null);
-    showHeading(run.spec, null, this.boot.trading);
+    showHeading(run.spec, null, this.boot);
     if (run.state === "failed") showFailed(run, retry);
     else showCancelled(run, retry);
   }
@@ -213,7 +213,7 @@ class RunPage {
     else {
       this.view.clear();
       showRibbon(null);
-      showHeading(null, null, []);
+      showHeading(null, null);
       showMissing(shortId(runId), error.message);
     }
   }

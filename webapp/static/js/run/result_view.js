@@ -70,15 +70,15 @@ export class ResultView {
   /**
    * Show a result.
    * @param {{runId: string, summary: Object, trades: Object[]}} result
-   * @param {{tab?: string, range: [number, number]|null, isLog: boolean, tradingFields: Object[]}} state of the address
+   * @param {{tab?: string, range: [number, number]|null, isLog: boolean, boot: Object}} state of the address
    */
-  show(result, { tab, range, isLog, tradingFields }) {
+  show(result, { tab, range, isLog, boot }) {
     this.clear();
     this.result = result;
     this.range = range;
     this.isLog = isLog;
     document.body.classList.add("has-result");
-    showHeading(result.summary.spec, result.summary, tradingFields);
+    showHeading(result.summary.spec, result.summary, boot);
     showRibbon(result.summary);
     showAssumptions(result.summary);
     this.markScale();

@@ -1,5 +1,6 @@
 /** Header line, KPI ribbon and the line of assumptions. */
 
+import { findRule } from "../lib/boot.js";
 import { $, fill, h } from "../lib/dom.js";
 import {
   DASH, formatCount, formatPercent, formatRule, formatShort,
@@ -11,6 +12,9 @@ const KPIS = [
   ["total_return", "Total return"], ["cagr", "CAGR"], ["sharpe", "Sharpe"], ["max_drawdown", "Max drawdown"],
   ["win_rate", "Win rate"], ["n_trades", "Trades"], ["exposure", "Exposure"],
 ];
+const SHORT_NAMES = {
+  fee_rate: "fee", slippage: "slip", stop_loss: "stop", take_profit: "take", trailing_stop: "trail", initial_cash: "cash",
+};
 // Buy and hold is one open position over all bars.
 const HELD = { exposure: formatPercent(1, 1), n_trades: "1 open", win_rate: DASH };
 
@@ -33,17 +37,17 @@ function heldValue(name, summary) {
   return HELD[name] || formatMetric(name, summary.benchmark[name]);
 }
 
-/** What was run, in one line. @param {Object|null} spec @param {Object|null} summary @param {Object[]} tradingFields */
-export function showHeading(spec, summary, tradingFields) {
+/** What was run, in one line. @param {Object|null} spec @param {Object|null} summary @param {import("../lib/boot.js").Boot} [boot] */
+export function showHeading(spec, summary, boot) {
   const heading = $("#run-heading");
   if (!spec) {
     fill(heading, h("h1", { text: "Run" }));
     return;
   }
-  const trading = changedTrading(spec, tradingFields);
+  const trading = changedTrading(spec, boot.trading);
   fill(heading,
     h("h1", { text: spec.dataset.symbol }),
-    h("span", { class: "text", text: [formatRule(summary?.rule.title || spec.rule.toUpperCase(), spec.params), ...trading].join(" ") }),
+    h("span", { class: "text", text: [formatRule(findRule(boot, spec.rule), spec), ...trading].join(" ") }),
     h("span", { text: summary
       ? `${summary.first_time} → ${summary.last_time} · ${formatCount(summary.n_bars)} ${summary.spacing} bars`
       : `${spec.start || spec.dataset.start} → ${spec.end || spec.dataset.end}` }));
@@ -52,7 +56,7 @@ export function showHeading(spec, summary, tradingFields) {
 /** Trading parameters that differ from their defaults. @param {Object} spec @param {Object[]} fields */
 export function changedTrading(spec, fields) {
   return fields.filter(({ name, default: normal }) => spec.trading[name] !== undefined && spec.trading[name] !== normal)
-    .map(({ name }) => `${name} ${spec.trading[name] ?? "off"}`);
+    .map(({ name }) => `${SHORT_NAMES[name] || name} ${spec.trading[name] ?? "off"}`);
 }
 
 /** Assumptions and data warnings, in sight on every tab. @param {Object} summary */
@@ -69,6 +73,6 @@ export function showAssumptions(summary) {
   const { warnings } = summary;
   const count = warnings.length;
   fill($("#assumptions"), items.map(([name, text]) => h("span", {}, h("i", { text: name }), text)),
-    count > 0 && h("span", { class: "warnings" }, h("span", { class: "word", text: count === 1 ? "1 WARNING" : `${count} WARNINGS` }),
+    count > 0 && h("span", { class: "warnings", tabindex: "0", data: { tip: warnings.map((item) => item.message).join("\n") } }, h("span", { class: "word", text: count === 1 ? "1 WARNING" : `${count} WARNINGS` }),
       ` ${warnings[0].message}`));
 }

@@ -3,7 +3,7 @@
 import { fill, h } from "../lib/dom.js";
 import { DASH, formatCount, formatSignedPercent, signClass } from "../lib/format.js";
 import {
-  formatMetric, GROUPS, METRIC_NAMES, metricClass, metricDefinition, metricLabel, RAIL_GROUPS,
+  formatMetric, GROUPS, METRIC_NAMES, metricClass, metricDefinition, metricLabel, RAIL_GROUPS, ROOMY_GROUPS,
 } from "../lib/metrics.js";
 import { roveTerms, term } from "../lib/tooltip.js";
 
@@ -24,13 +24,15 @@ export function showStats(root, { summary }, pictures) {
 
 /** The rail beside the charts. @param {HTMLElement} root @param {Object} summary */
 export function showRail(root, summary) {
-  fill(root, RAIL_GROUPS.map(([title, names]) => metricTable(title, names, summary, false)), yearTable(summary.returns.yearly));
+  const groups = [...RAIL_GROUPS.map((group) => [...group, ""]), ...ROOMY_GROUPS.map((group) => [...group, "roomy"])];
+  fill(root, h("div", { class: "rail-body" },
+    groups.map(([title, names, className]) => metricTable(title, names, summary, false, className)), yearTable(summary.returns.yearly)));
   roveTerms(root);
 }
 
-function metricTable(title, names, summary, hasReasons) {
+function metricTable(title, names, summary, hasReasons, className = "") {
   const id = `group-${title.toLowerCase().replaceAll(/\W+/g, "-")}${hasReasons ? "" : "-rail"}`;
-  return h("table", { class: "grid stat-table", "aria-labelledby": id },
+  return h("table", { class: `grid stat-table ${className}`, "aria-labelledby": id },
     h("thead", {}, h("tr", {}, h("th", { scope: "col", id, text: title }), h("th", { scope: "col", class: "n", text: "Run" }), h("th", { scope: "col", class: "n", text: "B&H" }))),
     h("tbody", {}, names.map((name, idx) => metricRow(name, summary, hasReasons, idx === 0 && !hasReasons))));
 }

@@ -1,5 +1,6 @@
 /** Columns of the table of runs. */
 
+import { findRule } from "../lib/boot.js";
 import { h } from "../lib/dom.js";
 import {
   formatCount, formatNumber, formatPercent, formatRule, formatSignedPercent, formatStamp, shortId, signClass,
@@ -32,13 +33,13 @@ function figure(name, title, format, isSigned = false) {
  * @returns {Column[]}
  */
 export function buildColumns(boot, describeTrading) {
-  const titleOf = (name) => boot.rules.find((rule) => rule.name === name)?.title || name;
+  const ruleOf = (run) => formatRule(findRule(boot, run.rule), run.spec);
   return [
     { name: "run_id", title: "Run", read: (run) => run.run_id, cell: (run) => h("a", { href: `/?run=${run.run_id}`, tabindex: "-1", text: shortId(run.run_id) }) },
     { name: "submitted_at", title: "Time", read: (run) => run.submitted_at, cell: (run) => formatStamp(run.submitted_at).slice(5) },
     { name: "state", title: "State", read: (run) => run.state, cell: (run) => stateCell(run) },
     { name: "symbol", title: "Data", read: (run) => run.symbol, cell: (run) => run.symbol },
-    { name: "rule", title: "Rule", read: (run) => formatRule(titleOf(run.rule), run.spec.params), cell: (run) => formatRule(titleOf(run.rule), run.spec.params) },
+    { name: "rule", title: "Rule", read: ruleOf, cell: ruleOf },
     { name: "trading", title: "Trading", read: (run) => describeTrading(run.spec).join(" "), cell: (run) => describeTrading(run.spec).join(" "), className: () => "second clip" },
     { name: "span", title: "Span", read: (run) => run.spec.start || run.spec.dataset.start,
       cell: (run) => `${(run.spec.start || run.spec.dataset.start).slice(0, 7)}…${(run.spec.end || run.spec.dataset.end).slice(0, 7)}`, className: () => "second" },
