@@ -34,7 +34,8 @@ def stamped_curves(draw):
             max_size=curve.size,
         )
     )
-    first = draw(st.integers(-(10**9), 2 * 10**9))  # [s], 1938 to 2033
+    second = draw(st.sampled_from([0, 0, 1, 43_200, 86_399]))  # midnights, where periods begin
+    first = 86_400 * draw(st.integers(-11_500, 23_000)) + second  # [s], 1938 to 2032
     stamps = (first + np.concatenate(([0], np.cumsum(steps[1:])))) * 1_000_000_000
     return curve, stamps.astype(np.int64)
 
@@ -155,6 +156,22 @@ def test_bars_after_ruin_return_nothing_even_from_an_equity_of_zero():
     returns = np.empty(4)
     kernels.fill_returns(np.array([500.0, 0.0, 0.0, 0.0]), CASH, 2, returns)
     assert returns.tolist() == [-0.5, -1.0, 0.0, 0.0]
+
+
+def test_a_month_after_ruin_returns_nothing_even_from_an_equity_of_zero():
+    stamps = (10_957 + np.array([0, 1, 40, 41], dtype=np.int64)) * NS_PER_DAY
+    equity, returns = np.array([500.0, 0.0, 0.0, 0.0]), np.array([-0.5, -1.0, 0.0, 0.0])
+    values = kernels.scan_calendar(equity, returns, stamps, CASH)
+    assert values == (0.0, -1.0, 0.0, -1.0)
+
+
+def test_a_bar_at_midnight_of_the_first_begins_a_month():
+    stamps = (10_957 + np.array([29, 30, 31], dtype=np.int64)) * NS_PER_DAY  # 30, 31 Jan, 1 Feb
+    equity = np.array([1100.0, 1210.0, 605.0])
+    returns = np.array([0.1, 0.1, -0.5])
+    best_day, worst_day, *months = kernels.scan_calendar(equity, returns, stamps, CASH)
+    assert (best_day, worst_day) == (0.1, -0.5)
+    assert months == [pytest.approx(0.21), -0.5]
 
 
 def test_a_scratch_trade_is_neither_won_nor_lost_and_ends_both_streaks():
