@@ -11,6 +11,7 @@ from flask import Response, request
 from backtest.errors import FieldError
 from storage.records import TERMINAL_STATES, RunRecord
 from webapp.context import get_context
+from webapp.polls import load_pulse
 from webapp.problems import ProblemError
 from webapp.responses import format_instant
 from webapp.telemetry import bind_run_id
@@ -132,15 +133,15 @@ def wait_until_terminal(run_id: str, seconds: float) -> str:
     The database is the only thing that all web and worker processes share, so it is asked; the
     pause grows from 5 to 200 ms, as most runs are done within the first.
     """
-    runs = get_context().store.runs
+    engine = get_context().engine
     deadline = time.monotonic() + seconds
     pause = 0.005
     while True:
-        record = runs.get(run_id)
-        if record is None:
+        pulse = load_pulse(engine, run_id)
+        if pulse is None:
             raise unknown_run(run_id)
         left = deadline - time.monotonic()
-        if record.state in TERMINAL_STATES or left <= 0:
-            return str(record.state)
+        if pulse.state in TERMINAL_STATES or left <= 0:
+            return pulse.state
         time.sleep(min(pause, left))
         pause = min(0.2, pause * 1.5)

@@ -121,6 +121,8 @@ def read_origin(origin: str) -> str | None:
 
 
 def _add_headers(response: Response) -> Response:
+    if response.status_code == 304:  # the client keeps the headers of what it holds
+        return response
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)
     return response

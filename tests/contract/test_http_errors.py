@@ -13,7 +13,7 @@ import pytest
 from storage.store import Store
 from tasks.logs import configure_logging
 from tasks.settings import Settings
-from tests.web_support import RUN, Web, build_web, count_rows, submit, web
+from tests.support.web import RUN, Web, build_web, count_rows, submit, web
 from webapp.app import create_app
 from webapp.schemas import Problem
 
@@ -274,15 +274,16 @@ def break_store(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(self: object, *args: object) -> None:
         raise Defect("internal detail at /secret/path")
 
-    monkeypatch.setattr(type(web.store.runs), "get", fail)
+    monkeypatch.setattr(type(web.store.runs), "load_summary", fail)
 
 
 def test_what_nobody_thought_of_is_a_500_without_any_detail(
-    web: Web, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    web = build_web(tmp_path, executor="inline")
     break_store(web, monkeypatch)
-    run_id = str(uuid.uuid4())
-    answer = web.client.get(f"/api/v1/runs/{run_id}")
+    run_id = submit(web)
+    answer = web.client.get(f"/api/v1/runs/{run_id}/view")
     assert expect_problem(answer, 500).run_id == run_id
     assert "secret" not in answer.text
     assert "Defect" not in answer.text
@@ -291,7 +292,7 @@ def test_what_nobody_thought_of_is_a_500_without_any_detail(
 def test_the_log_has_the_stack_and_every_line_of_a_run_its_id(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    web = build_web(tmp_path)
+    web = build_web(tmp_path, executor="inline")
     handlers, level = logging.getLogger().handlers[:], logging.getLogger().level
     configure_logging(Settings(log_format="json", log_level="DEBUG"), "web")
     try:
@@ -299,7 +300,7 @@ def test_the_log_has_the_stack_and_every_line_of_a_run_its_id(
         web.client.post(f"/api/v1/runs/{run_id}/cancel")
         web.client.get("/health/live")
         break_store(web, monkeypatch)
-        web.client.get(f"/api/v1/runs/{run_id}")
+        web.client.get(f"/api/v1/runs/{run_id}/view")
     finally:
         logging.getLogger().handlers[:] = handlers
         logging.getLogger().setLevel(level)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.web_support import Web, count_rows, web
+from tests.support.web import Web, count_rows, web
 from webapp.schemas import PresetList, PresetView
 
 __all__ = ["web"]

@@ -9,7 +9,7 @@ import json
 import pytest
 
 from storage.records import NewRun
-from tests.web_support import Web, inline_web, submit
+from tests.support.web import Web, inline_web, submit
 from webapp.schemas import PageSeries, PageTrades, PageView, RunCharts
 
 __all__ = ["inline_web"]

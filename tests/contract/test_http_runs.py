@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.web_support import RUN, Web, build_web, count_rows, inline_web, submit, web
+from tests.support.web import RUN, Web, build_web, count_rows, inline_web, submit, web
 from webapp.schemas import RunList, RunResult, RunState, RunSubmitted, RunView
 
 __all__ = ["inline_web", "web"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.web_support import RUN, Web, build_web, count_rows, submit, web
+from tests.support.web import RUN, Web, build_web, count_rows, submit, web
 
 __all__ = ["web"]
 

@@ -9,7 +9,7 @@ import pytest
 from storage.database import create_database
 from storage.errors import SchemaError
 from tasks.settings import Settings
-from tests.web_support import Web, build_web, inline_web, submit, web
+from tests.support.web import Web, build_web, inline_web, submit, web
 from webapp.app import create_app
 from webapp.pages import PAGES
 from webapp.schemas import Health, RuleList

@@ -8,7 +8,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from tests.web_support import Web, inline_web, submit, web
+from tests.support.web import Web, inline_web, submit, web
 from webapp.pages import PAGES
 
 __all__ = ["inline_web", "web"]

@@ -56,7 +56,7 @@ def upload() -> Response:
     """Parse a file in a child process while it arrives, then store it under its symbol."""
     context = get_context()
     settings = context.settings
-    limits = FileLimits.for_upload(settings.max_upload_bytes, settings.max_bars)
+    limits = FileLimits(settings.max_upload_bytes, settings.max_bars)
 
     def open_sink(file_name: str, date_format: str | None) -> IngestProcess:
         return IngestProcess(file_name, date_format, limits)

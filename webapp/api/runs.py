@@ -14,6 +14,7 @@ from tasks.logs import get_logger
 from tasks.submit import submit_run
 from webapp.bodies import read_json_object, read_query, read_run_payload, validate_model
 from webapp.context import get_context
+from webapp.polls import load_pulse
 from webapp.problems import ProblemError
 from webapp.responses import build_json
 from webapp.routing import Route
@@ -95,14 +96,16 @@ def _read_idempotency_key() -> str | None:
 
 def show(run_id: str) -> Response:
     """Answer a run's state; 304 if nothing changed since the ETag that the client sends."""
-    runs = get_context().store.runs
+    pulse = load_pulse(get_context().engine, read_run_id(run_id))
+    if pulse is not None and is_unchanged(pulse.etag):
+        return answer_unchanged(pulse.etag)
+    # Read after the pulse: if the run moves on in between, the ETag is the older one, and the next
+    # poll is answered in full.
     record = load_run(run_id)
-    position = runs.queue_position(record.run_id) if record.state == "queued" else None
-    etag = f"{record.version}" if position is None else f"{record.version}.{position}"
-    if is_unchanged(etag):
-        return answer_unchanged(etag)
+    position = pulse.queue_position if pulse is not None and record.state == "queued" else None
     response = build_json(build_run_view(record, position), headers={"Cache-Control": "no-cache"})
-    response.set_etag(etag, weak=True)
+    if pulse is not None:
+        response.set_etag(pulse.etag, weak=True)
     return response
 
 
