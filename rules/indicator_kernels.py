@@ -97,8 +97,8 @@ def fill_moments(x: Series, window: int, ddof: int, mean: Series, std: Series) -
     the next one. So one pass backwards (sums over tails) and one forwards (sums over heads) give
     every window without a subtraction, and only values of the window itself enter. Deviations are
     taken from the pivot: being a member it bounds the cancellation in
-    ``sum(d^2) - sum(d)^2 / window`` by twice the window, and in a constant window both sums, and
-    so the standard deviation, are exactly 0.
+    ``sum(d^2) - sum(d)^2 / window``, which is at least half the largest d^2 and so never rounded
+    below 0; and in a constant window both sums, and so the standard deviation, are exactly 0.
     """
     n = x.size
     base = find_start(x)
@@ -124,8 +124,7 @@ def fill_moments(x: Series, window: int, ddof: int, mean: Series, std: Series) -
             total = mean[t] + first_sum
             spread = std[t] + second_sum - total * total * share
             mean[t] = compute_mean(pivot, total, window)
-            # Rounding may leave a hair below 0; NaN must stay NaN.
-            std[t] = 0.0 if spread < 0.0 else math.sqrt(spread * freedom)
+            std[t] = math.sqrt(spread * freedom)
         base += window
 
 

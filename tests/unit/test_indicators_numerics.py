@@ -121,15 +121,27 @@ def test_nan_inside_reaches_every_value_that_depends_on_it_and_no_other():
 
 
 @pytest.mark.parametrize("sign", [1.0, -1.0])
-def test_rolling_extremes_pass_nan_on(sign):
-    x = np.array([3.0, 1.0, 2.0, np.nan, 5.0, 4.0, 6.0, 7.0])
+@pytest.mark.parametrize("nan_idx", range(2, 10))
+def test_rolling_extremes_pass_nan_on_from_every_place_of_a_block(sign, nan_idx):
+    x = np.array([3.0, 1.0, 2.0, 9.0, 5.0, 4.0, 6.0, 7.0, 0.0, 8.0, 2.0, 5.0])
+    x[nan_idx] = np.nan
     out = np.empty_like(x)
-    kernels.fill_extreme(x, 2, sign, out)
-    assert np.isnan(out).tolist() == [True, False, False, True, True, False, False, False]
-    best = max if sign > 0 else min
-    assert out[[1, 2, 5, 6, 7]].tolist() == [
-        best(pair) for pair in ((3, 1), (1, 2), (5, 4), (4, 6), (6, 7))
-    ]
+    kernels.fill_extreme(x, 3, sign, out)
+    best = np.max if sign > 0 else np.min  # both pass NaN on
+    expected = [np.nan] * 2 + [best(x[t - 2 : t + 1]) for t in range(2, x.size)]
+    np.testing.assert_array_equal(out, expected)
+
+
+@pytest.mark.parametrize("outlier", [1e-6, 1e6])
+def test_the_deviation_holds_where_one_value_lies_far_from_all_others(outlier):
+    x = np.ones(3000)
+    x[1500] = outlier
+    std = ti.compute_rolling_std(x, 1000)
+    inside = slice(1500, 2500)
+    expected = abs(outlier - 1.0) * math.sqrt(999) / 1000
+    np.testing.assert_allclose(std[inside], expected, rtol=1e-12)
+    assert (std[999:1500] == 0.0).all()
+    assert (std[2500:] == 0.0).all()
 
 
 def test_rsi_is_100_in_a_market_that_only_rises_and_0_in_one_that_only_falls():

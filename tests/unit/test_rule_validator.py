@@ -173,6 +173,7 @@ def test_an_honest_rule_passes():
     def follow(close):
         up = np.concatenate([[False], close[1:] > close[:-1]])
         mean = np.cumsum(close) / np.arange(1, close.size + 1)
+        mean[:20] = np.nan  # a warm-up
         return RuleOutput(up.astype(np.int8), weight=np.where(up, 0.5, 1.0), indicators={"m": mean})
 
     check_no_lookahead(ScriptedRule(follow), build_walk(), {})
