@@ -157,7 +157,8 @@ def twin_benchmark_curve(close, initial_cash, fee_rate, fee_fixed, slippage):
     shares = (initial_cash - fee_fixed) / (price * (1.0 + fee_rate))
     if shares <= 0.0:
         return np.full(len(close), initial_cash)
-    return shares * np.asarray(close)
+    left = initial_cash - shares * price - (fee_rate * shares * price + fee_fixed)  # rounding
+    return left + shares * np.asarray(close)
 
 
 def twin_relative(returns, benchmark, risk_free, periods_per_year):
