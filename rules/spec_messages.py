@@ -6,6 +6,7 @@ whole domain of a field at once, in words that do not depend on the validation l
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,6 +16,8 @@ from pydantic.fields import FieldInfo
 from rules.rule_validator import suggest_name
 
 _BOUND_WORDS = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
+# Annual rates go up to 10, that is 1000 %: what is bounded so low is a fraction.
+_HIGHEST_FRACTION = 10
 _NUMBER_TYPES = frozenset(
     ("float_type", "float_parsing", "int_type", "int_parsing", "int_from_float", "finite_number")
 )
@@ -97,8 +100,9 @@ def _describe_number(
         span = f"{span}; with size_type percent a fraction, at most 1"
     wanted = span if is_number else ", ".join(filter(None, ("a number", span)))
     remedy = ""
-    is_percentage = isinstance(value, int | float) and 1 <= value < 100
-    if is_number and is_percentage and bounds.get("lt") == 1:
+    is_percentage = isinstance(value, int | float) and 1 <= value <= 100
+    highest = min(bounds.get("lt", math.inf), bounds.get("le", math.inf))
+    if is_number and is_percentage and highest <= _HIGHEST_FRACTION:
         remedy = f"; write {value / 100:g} for {value:g} %"  # type: ignore[operator]
     if info is not None and info.default is None and not info.is_required():
         remedy += f", or {_WHEN_EMPTY.get(name, 'leave it empty for off')}"

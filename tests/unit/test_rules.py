@@ -116,8 +116,37 @@ def test_rsi_and_macd_together_take_the_direction_from_one_and_the_occasion_from
     assert just.get(turn_idx) == 1
 
 
-def mirror(x: list[float]) -> list[float]:
-    return [-value for value in x]
+def test_rsi_on_its_level_counts_as_extreme_for_the_combined_rule():
+    # A market that has only fallen has an RSI of exactly 0, one that has only risen of 100.
+    falling = [100.0 - t * t / 30 for t in range(40)] + [50.0 + 1.5 * t for t in range(30)]
+    rising = [200.0 - close for close in falling]
+    params = {"window": 3, "fast": 6, "slow": 13, "signal": 5, "oversold": 0, "overbought": 100}
+    assert 1 in list_events(run_rule("rsi_macd", falling, **params, lookback=20)).values()
+    assert -1 in list_events(run_rule("rsi_macd", rising, **params, lookback=20)).values()
+
+
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [
+        ("rsi", {"window": 3, "oversold": 40, "overbought": 60}),
+        ("rsi", {"window": 3, "oversold": 40, "overbought": 60, "trigger": "exit_zone"}),
+        ("macd", {"fast": 2, "slow": 4, "signal": 3}),
+        ("rsi_macd", {"window": 3, "fast": 2, "slow": 4, "signal": 3, "oversold": 45}),
+        ("rsi_macd", {"window": 9, "fast": 2, "slow": 4, "signal": 3, "oversold": 45}),
+        ("sma_cross", {"fast": 2, "slow": 5}),
+        ("buy_and_hold", {}),
+    ],
+)
+def test_warm_up_ends_on_the_first_bar_that_can_signal(name, params):
+    rule = get_rule(name)
+    assert rule is not None
+    warmup_bars = rule.warmup_bars(**validate_params(rule.metadata, params))
+    first_events = []
+    for seed in range(60):
+        steps = np.random.default_rng(seed).normal(0, 0.05, 40)
+        output = run_rule(name, (100 * np.exp(np.cumsum(steps))).tolist(), **params)
+        first_events += sorted(list_events(output))[:1]
+    assert min(first_events) == warmup_bars
 
 
 def build_twin_events(buy: list[bool], sell: list[bool]) -> list[int]:

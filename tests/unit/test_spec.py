@@ -108,6 +108,8 @@ OFF = ", or leave it empty for off"
             "must be above 0 and at most 1e7, or leave it empty to derive it from the data",
         ),
         ({"mar": -1}, "mar", "must be above -1 and at most 10"),
+        ({"mar": 20}, "mar", "must be above -1 and at most 10; write 0.2 for 20 %"),
+        ({"mar": 1000}, "mar", "must be above -1 and at most 10"),
         ({"direction": "up"}, "direction", "must be one of long_only, long_short, short_only"),
         ({"fill": None}, "fill", "must be one of next_open, same_close, worst_of_bar"),
         ({"size_type": 1}, "size_type", "must be one of percent, value, shares"),
@@ -167,7 +169,7 @@ def test_a_field_of_the_request_is_refused_with_its_remedy(changes, field, messa
 def test_other_models_are_explained_without_the_fields_of_a_run():
     class Query(BaseModel):
         model_config = ConfigDict(extra="forbid")
-        limit: int = Field(default=50, ge=1, le=500)
+        limit: int = Field(default=50, ge=5)
 
     def explain(model: type[BaseModel], **fields: Any) -> list[tuple[str, str]]:
         with pytest.raises(ValidationError) as caught:
@@ -175,7 +177,7 @@ def test_other_models_are_explained_without_the_fields_of_a_run():
         found = describe_validation_error(caught.value)
         return [(error.field, error.message) for error in found]
 
-    assert explain(Query, limit=0) == [("limit", "must be at least 1")]
+    assert explain(Query, limit=3) == [("limit", "must be at least 5")]
     assert explain(Query, limit="x") == [("limit", "must be a number")]
     assert explain(Query, dataste=1, fee_rate=2) == [
         ("dataste", "unknown field; remove it or correct its name"),
