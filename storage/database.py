@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import (
     ArgumentError,
@@ -115,10 +116,18 @@ def _parse_url(url: str | URL) -> URL:
     return parsed
 
 
+class _HintingCompiler(SQLiteCompiler):
+    """Renders ``with_hint(table, "INDEXED BY ...", "sqlite")``, which SQLAlchemy leaves out."""
+
+    def get_from_hint_text(self, table: object, text: str | None) -> str | None:
+        return text
+
+
 def _create_sqlite(url: URL) -> Engine:
     engine = create_engine(
         url, hide_parameters=True, connect_args={"timeout": _SQLITE_BUSY_SECONDS}
     )
+    engine.dialect.statement_compiler = _HintingCompiler
 
     # The recipe of SQLAlchemy's SQLite page: the driver's own idea of when a transaction begins is
     # switched off, and we say BEGIN ourselves.

@@ -117,6 +117,18 @@ SORTABLE_METRICS = (
     "exposure",
 )
 
+# One index per way to sort the list, each with all that a filter reads: a page's rows are found
+# without a look at the wide table, whatever is filtered, so that the worst case, a filter that
+# nothing passes, is one walk along an index (about 10 ms per 100,000 runs).
+LIST_INDEXES = {
+    "submitted_at": ("id", "state", "symbol", "rule"),
+    "symbol": ("symbol", "id", "state", "rule"),
+    "rule": ("rule", "id", "state", "symbol"),
+    **{
+        name: (name, "id", "state", "symbol", "rule") for name in ("finished_at", *SORTABLE_METRICS)
+    },
+}
+
 # `id` counts submissions: it orders the list and the queue, and cursors point at it. What a filter
 # reads stands before the long documents, so that SQLite need not follow a row to its overflow page.
 runs = Table(
@@ -152,10 +164,7 @@ runs = Table(
     Index(None, "fingerprint", "state"),
     Index(None, "state", "id"),
     Index(None, "state", "sent_at"),
-    Index(None, "symbol", "id"),
-    Index(None, "rule", "id"),
-    Index(None, "finished_at", "id"),
-    *(Index(None, name, "id") for name in SORTABLE_METRICS),
+    *(Index(None, *columns) for columns in LIST_INDEXES.values()),
     sqlite_autoincrement=True,  # the number of a deleted run is never given out again
     **TABLE_OPTIONS,
 )

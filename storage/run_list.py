@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, func, or_, select
 
 from backtest.errors import FieldError, InputError
-from storage.models import SORTABLE_METRICS, run_tags, runs
+from storage.models import LIST_INDEXES, SORTABLE_METRICS, run_tags, runs
 from storage.records import Page, RunFilter
 from storage.run_rows import RECORD_COLUMNS, build_record
 
@@ -33,12 +33,30 @@ SORT_KEYS: dict[str, ColumnElement[Any]] = {
 }
 
 
+# So many rows are looked up and sorted faster than any index is walked to its end.
+_RARE_TAG = 2000
+
+# SQLite looks a row up by its number even when it is told to use no index.
+_BY_ROW_NUMBER = {"sqlite": "NOT INDEXED", "mysql": "FORCE INDEX (PRIMARY)"}
+
+
 @dataclass(frozen=True, slots=True)
 class _Position:
     """The last row of a page: its number, and its value under the sort key (None: it has none)."""
 
     id: int
     value: Any
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Plan:
+    """How to reach the rows: sort key, row number, direction, and a hint for each dialect."""
+
+    key: ColumnElement[Any]
+    number: ColumnElement[int]
+    descending: bool
+    hints: dict[str, str]
+    from_tag: bool
 
 
 def list_runs(connection: Connection, wanted: RunFilter) -> Page:
@@ -50,17 +68,23 @@ def list_runs(connection: Connection, wanted: RunFilter) -> Page:
         Naming every field of the filter that cannot be used.
     """
     position = _validate(wanted)
-    key, descending = _split_sort(wanted.sort)
+    plan = _plan(connection, wanted)
     rows: list[Row[Any]] = []
     # An index cannot serve "empty values last", but it serves both halves one after the other.
     for empty in (False, True):
-        if (empty and key is runs.c.id) or len(rows) > wanted.limit:
+        ended_here = position is not None and (position.value is None) == empty
+        if (empty and plan.key is plan.number) or len(rows) > wanted.limit:
             continue
-        if position is not None and empty is False and position.value is None:
+        if not empty and position is not None and not ended_here:
             continue  # the page before ended among the empty ones
-        after = position if position is not None and (position.value is None) == empty else None
-        query = _build_query(wanted, key, descending, empty=empty, after=after)
-        rows += connection.execute(query.limit(wanted.limit + 1 - len(rows))).all()
+        query = _build_query(
+            wanted,
+            plan,
+            empty=empty,
+            after=position if ended_here else None,
+            limit=wanted.limit + 1 - len(rows),
+        )
+        rows += connection.execute(query).all()
     items = tuple(build_record(row) for row in rows[: wanted.limit])
     if len(rows) <= wanted.limit:
         return Page(items, None)
@@ -69,30 +93,40 @@ def list_runs(connection: Connection, wanted: RunFilter) -> Page:
 
 
 def _build_query(
-    wanted: RunFilter,
-    key: ColumnElement[Any],
-    descending: bool,
-    *,
-    empty: bool,
-    after: _Position | None,
+    wanted: RunFilter, plan: _Plan, *, empty: bool, after: _Position | None, limit: int
 ) -> Select[Any]:
-    # With a tag the rows come out of the tag's own index, which is in the same order.
-    number = run_tags.c.run_number if wanted.tag is not None else runs.c.id
-    column = number if key is runs.c.id else key
-    query = select(runs.c.id, key.label("sort_value"), *RECORD_COLUMNS)
-    if wanted.tag is not None:
-        query = query.join(run_tags, run_tags.c.run_number == runs.c.id)
-        query = query.where(run_tags.c.tag == wanted.tag)
+    """Find the page's rows in an index, then read the records of just these."""
+    key, number = plan.key, plan.number
+    found = select(runs.c.id, key.label("sort_value"))
+    if plan.from_tag:
+        found = found.join(run_tags, run_tags.c.run_number == runs.c.id)
+        found = found.where(run_tags.c.tag == wanted.tag)
+    elif wanted.tag is not None:
+        tagged = (run_tags.c.tag == wanted.tag) & (run_tags.c.run_number == runs.c.id)
+        found = found.where(exists().where(tagged))
+    for dialect, hint in plan.hints.items():
+        found = found.with_hint(runs, hint, dialect)
     for name in ("state", "symbol", "rule"):
         value = getattr(wanted, name)
         if value is not None:
-            query = query.where(runs.c[name] == value)
-    if key is not runs.c.id:
-        query = query.where(column.is_(None) if empty else column.is_not(None))
+            found = found.where(runs.c[name] == value)
+    if key is not number:
+        found = found.where(key.is_(None) if empty else key.is_not(None))
     if after is not None:
-        query = query.where(_behind(column, number, after, descending))
-    order = [number] if empty or key is runs.c.id else [column, number]
-    return query.order_by(*(item.desc() if descending else item.asc() for item in order))
+        found = found.where(_behind(key, number, after, plan.descending))
+    order = [number] if empty or key is number else [key, number]
+    found = found.order_by(*_direct(order, plan.descending)).limit(limit)
+    page = found.subquery("page")
+    outer = [page.c.id] if empty or key is number else [page.c.sort_value, page.c.id]
+    return (
+        select(page.c.sort_value, *RECORD_COLUMNS, runs.c.id)
+        .join(runs, runs.c.id == page.c.id)
+        .order_by(*_direct(outer, plan.descending))
+    )
+
+
+def _direct(order: list[Any], descending: bool) -> list[Any]:
+    return [item.desc() if descending else item.asc() for item in order]
 
 
 def _behind(
@@ -107,8 +141,29 @@ def _behind(
     return and_(inclusive, or_(beyond, further))
 
 
-def _split_sort(sort: str) -> tuple[ColumnElement[Any], bool]:
-    return SORT_KEYS[sort.removeprefix("-")], sort.startswith("-")
+def _plan(connection: Connection, wanted: RunFilter) -> _Plan:
+    """Decide what leads to the rows: an index that is already in order, or a rare tag."""
+    name = wanted.sort.removeprefix("-")
+    key, descending = SORT_KEYS[name], wanted.sort.startswith("-")
+    filters = [item for item in (wanted.state, wanted.symbol, wanted.rule) if item is not None]
+    by_number = key is runs.c.id
+    if wanted.tag is not None and ((by_number and not filters) or _is_rare(connection, wanted.tag)):
+        number = run_tags.c.run_number
+        return _Plan(
+            number if by_number else key, number, descending, _BY_ROW_NUMBER, from_tag=True
+        )
+    if by_number and wanted.tag is None and len(filters) <= 1:
+        return _Plan(key, key, descending, {}, from_tag=False)  # the planner sees it itself
+    # Left to itself a planner trusts the filter, and sorts what the filter finds, which may be all.
+    index = "ix_runs_" + "_".join(LIST_INDEXES[name])
+    hints = {"sqlite": f"INDEXED BY {index}", "mysql": f"FORCE INDEX ({index})"}
+    return _Plan(key, runs.c.id, descending, hints, from_tag=False)
+
+
+def _is_rare(connection: Connection, tag: str) -> bool:
+    some = select(run_tags.c.run_number).where(run_tags.c.tag == tag).limit(_RARE_TAG + 1)
+    count = connection.scalar(select(func.count()).select_from(some.subquery())) or 0
+    return count <= _RARE_TAG
 
 
 def _validate(wanted: RunFilter) -> _Position | None:

@@ -42,7 +42,7 @@ def test_migrations_from_nothing_build_exactly_the_declared_tables(database: Eng
 def test_a_difference_between_tables_and_models_would_be_found(empty: Engine) -> None:
     upgrade_schema(empty)
     with empty.connect() as connection:
-        connection.execute(text("DROP INDEX ix_runs_symbol_id" + _on_runs(empty)))
+        connection.execute(text("DROP INDEX ix_runs_state_sent_at" + _on_runs(empty)))
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert [item[0] for item in compare_metadata(context, metadata)] == ["add_index"]
 
@@ -111,7 +111,7 @@ def test_an_upgrade_killed_between_two_statements_can_be_started_again(
             for statement in (
                 "DELETE FROM alembic_version",
                 "DROP TABLE idempotency_keys",
-                "DROP INDEX ix_runs_rule_id ON runs",
+                "DROP INDEX ix_runs_rule_id_state_symbol ON runs",
                 "COMMIT",
             ):
                 connection.execute(text(statement))

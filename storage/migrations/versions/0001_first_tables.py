@@ -170,10 +170,10 @@ def _create_run_tables() -> None:
         ("fingerprint", "state"),
         ("state", "id"),
         ("state", "sent_at"),
-        ("symbol", "id"),
-        ("rule", "id"),
-        ("finished_at", "id"),
-        *((name, "id") for name in METRICS),
+        ("id", "state", "symbol", "rule"),
+        ("symbol", "id", "state", "rule"),
+        ("rule", "id", "state", "symbol"),
+        *((name, "id", "state", "symbol", "rule") for name in ("finished_at", *METRICS)),
     )
     _create_table(
         "run_tags",

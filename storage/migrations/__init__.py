@@ -1,0 +1,1 @@
+"""Alembic migrations; `storage.schema.upgrade_schema` runs them."""
