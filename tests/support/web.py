@@ -85,12 +85,13 @@ def build_csv(n_bars: int = 50) -> bytes:
     return ("\n".join(lines) + "\n").encode()
 
 
-def build_web(folder: Path, **changes: Any) -> Web:
+def build_web(folder: Path, *, url: str = "", **changes: Any) -> Web:
     """Return an application on a fresh database that holds the dataset WALK (300 daily bars).
 
-    The broker is a closed port unless `changes` name another one: what is submitted stays queued.
+    The database is an SQLite file in `folder` unless `url` names an empty one. The broker is a
+    closed port unless `changes` name another: what is submitted stays queued.
     """
-    url = f"sqlite:///{folder / 'test.db'}"
+    url = url or f"sqlite:///{folder / 'test.db'}"
     engine = create_database(url)
     upgrade_schema(engine)
     store = Store(engine)
