@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from numpy.typing import NDArray
 
@@ -26,6 +26,8 @@ from adapters.chart_data import (
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+LegendPlace = Literal["upper left", "lower left"]
 
 CHART_NAMES = ("drawdown", "orders", "trade_pnl", "cumulative_return")
 
@@ -109,7 +111,9 @@ def _bar_width(n_trades: int) -> float:
     return min(12.0, max(0.6, 400.0 / max(n_trades, 1)))
 
 
-def _finish(axes: Axes, title: str, *, percent: bool, legend: str | None = "upper left") -> None:
+def _finish(
+    axes: Axes, title: str, *, percent: bool, legend: LegendPlace | None = "upper left"
+) -> None:
     from matplotlib.ticker import FuncFormatter, NullFormatter
 
     axes.set_title(title, loc="left", color=_AMBER, fontsize=10)
@@ -129,13 +133,17 @@ def _finish(axes: Axes, title: str, *, percent: bool, legend: str | None = "uppe
 def _render(draw: Callable[[Axes], None]) -> str:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from PIL import Image
 
     figure = Figure(figsize=_SIZE_INCHES, dpi=_DPI, facecolor=_GROUND)
     canvas = FigureCanvasAgg(figure)
     # Fixed margins: a layout engine would draw everything twice.
     axes = figure.add_axes((0.02, 0.09, 0.90, 0.82))
     draw(axes)
+    canvas.draw()
+    width, height = canvas.get_width_height()
+    picture = Image.frombuffer("RGBA", (width, height), canvas.buffer_rgba()).convert("RGB")
     buffer = io.BytesIO()
     # Level 1 compresses these flat pictures nearly as well as 6 in a fraction of the time.
-    canvas.print_png(buffer, pil_kwargs={"compress_level": 1})
+    picture.save(buffer, format="PNG", compress_level=1)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

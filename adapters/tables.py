@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backtest.bars import format_times
+from backtest.bars import Spacing, format_times
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -30,7 +30,7 @@ def compute_drawdown(equity: FloatArray, initial_cash: float) -> FloatArray:
 
 
 def find_drawdown_episodes(
-    timestamps: IntArray, spacing: str, equity: FloatArray, initial_cash: float
+    timestamps: IntArray, spacing: Spacing, equity: FloatArray, initial_cash: float
 ) -> list[dict[str, Any]]:
     """Return the ten deepest drawdowns, deepest first.
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapters.adapter import to_json_list
-from backtest.bars import format_times
+from backtest.bars import Spacing, format_times
 
 IntArray = NDArray[np.int64]
 
@@ -54,7 +54,7 @@ def select_points(series: Sequence[NDArray[np.float64]], max_points: int) -> Int
 def build_series_view(
     columns: Mapping[str, NDArray[Any]],
     names: Sequence[str],
-    spacing: str,
+    spacing: Spacing,
     *,
     start_idx: int = 0,
     end_idx: int | None = None,

@@ -27,8 +27,8 @@ class CheckFailed(Exception):
 def rules_command(name: str | None) -> None:
     """List the rules, or one rule's parameters."""
     if name is None:
-        rows = [(rule.metadata.name, rule.metadata.summary) for rule in list_rules()]
-        print_table(("rule", "what it does"), rows, sys.stdout)
+        listed = [(rule.metadata.name, rule.metadata.summary) for rule in list_rules()]
+        print_table(("rule", "what it does"), listed, sys.stdout)
         return
     rule = get_rule(name)
     if rule is None:
@@ -134,10 +134,7 @@ def _verify_in_process(run_id: str) -> tuple[dict[str, Any], dict[str, Any]]:
             raise InputError.of(
                 "RUN_ID", run_id, f"is {record.state}; only results can be verified"
             )
-        stored = {
-            "metrics": store.runs.load_summary(run_id)["metrics"],
-            "trades": store.runs.load_trades(run_id),
-        }
+        stored = {"metrics": record.metrics, "trades": store.runs.load_trades(run_id)}
         bars, warnings = store.datasets.load_bars(record.spec["dataset"]["sha256"])
     outcome = compute_run(RunSpec.model_validate(record.spec), bars, warnings)
     return stored, {"metrics": outcome.summary["metrics"], "trades": outcome.trades}
