@@ -18,10 +18,12 @@ _TRADE_METRICS = frozenset(
         "max_trade_bars",
         "best_trade",
         "worst_trade",
+        "longest_win_streak",
+        "longest_loss_streak",
     ]
 )
 _NEEDS_LOSS = frozenset(("profit_factor", "payoff_ratio", "kelly"))
-_NEEDS_DRAWDOWN = frozenset(("calmar", "recovery_factor"))
+_NEEDS_DRAWDOWN = frozenset(("calmar", "recovery_factor", "max_drawdown_bars", "max_drawdown_days"))
 _NEEDS_VARIATION = frozenset(
     [
         "sharpe",
@@ -51,7 +53,7 @@ def _explain(name: str, metrics: Mapping[str, Any]) -> str:
     if name in ("cagr", "calmar") and (metrics.get("total_return") or 0.0) < -1.0:
         return "equity ended below zero, so there is no growth rate"
     if name in _NEEDS_DRAWDOWN:
-        return "there was no drawdown, so there is no ratio"
+        return "there was no drawdown"
     if name == "sortino":
         return "no bar lost, so there is no downside"
     if name == "omega":
