@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
 from typing import Any, TypeVar
 
 from flask import request
 from pydantic import BaseModel, ValidationError
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from backtest.errors import FieldError, InputError
 from rules.base_rule import get_rule
 from rules.spec import TradingSpec, coerce_text, describe_validation_error
+from webapp.context import get_context
 from webapp.problems import ProblemError
 
 _FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
@@ -35,10 +36,24 @@ def read_json_object() -> dict[str, Any]:
     if not request.is_json:
         shown = request.mimetype or "no Content-Type"
         raise ProblemError(415, f"send Content-Type: application/json, not {shown}")
-    value = parse_json(request.get_data(cache=False))
+    value = parse_json(_read_body())
     if not isinstance(value, dict):
         raise ProblemError(400, f"the body must be a JSON object, not {_name_type(value)}")
     return value
+
+
+def _read_body() -> bytes:
+    """Return the whole body, or refuse one beyond the limit.
+
+    A body without a length is cut silently at the reader's limit, so the reader gets one byte more
+    than we accept.
+    """
+    limit = get_context().settings.max_body_bytes
+    request.max_content_length = limit + 1
+    body = request.get_data()
+    if len(body) > limit:
+        raise RequestEntityTooLarge
+    return body
 
 
 def parse_json(body: bytes) -> Any:
@@ -102,6 +117,7 @@ def _name_type(value: object) -> str:
 def read_run_payload() -> dict[str, Any]:
     """Return the body of a run, JSON or form, in the shape that `parse_run_request` takes."""
     if request.mimetype in _FORM_TYPES:
+        _read_body()  # kept by the request, which parses the form out of it
         return build_run_payload(dict(request.form.items()), request.form.getlist("tags"))
     return read_json_object()
 
@@ -152,14 +168,3 @@ def read_query(model: type[Model]) -> Model:
     if errors:
         raise InputError(errors)
     return validate_model(model, {name: text for name, text in request.args.items() if text != ""})
-
-
-def read_limited(parse: Callable[[str], float], text: str, field: str, message: str) -> float:
-    """Return ``parse(text)``, finite, or raise an `InputError` about `field`."""
-    try:
-        value = parse(text)
-    except ValueError:
-        raise InputError.of(field, text, message) from None
-    if not math.isfinite(value):
-        raise InputError.of(field, text, message)
-    return value

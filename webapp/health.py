@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 
 from storage.errors import SchemaError, StorageUnavailable
 from storage.schema import check_schema
-from tasks.celery_app import create_celery_app
+from tasks.celery_app import get_sender
 from tasks.settings import Settings
 
 _PING_SECONDS = 0.5
@@ -57,10 +57,13 @@ def check_broker(settings: Settings, *, count_workers: bool) -> BrokerHealth:
     if settings.executor == "inline":
         return BrokerHealth("unused", None)
     try:
-        with create_celery_app(settings) as app:
-            with app.connection_for_write() as connection:
-                connection.ensure_connection(max_retries=1, timeout=_PING_SECONDS)
-            replies = app.control.ping(timeout=_PING_SECONDS) if count_workers else None
+        sender = get_sender(settings)
+        with sender.connection_for_write() as connection:
+            # One retry, at once: whoever asks for the health wants to know now.
+            connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0)
+            replies = None
+            if count_workers:
+                replies = sender.control.ping(timeout=_PING_SECONDS, connection=connection)
     except (KombuError, RedisError, OSError):
         return BrokerHealth("unreachable", None)
     return BrokerHealth("ok", None if replies is None else len(replies))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import uuid
@@ -149,6 +150,27 @@ def test_another_media_type_is_415(web: Web, content_type: str) -> None:
 def test_a_body_too_large_is_413(web: Web, path: str, content_type: str) -> None:
     body = b'{"note": "' + b"x" * 300_000 + b'"}'
     expect_problem(web.client.post(path, data=body, content_type=content_type), 413)
+    assert count_rows(web) == (0, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("application/json", json.dumps(RUN).encode() + b" " * 300_000),
+        ("application/x-www-form-urlencoded", b"dataset=WALK&rule=rsi&tags=" + b"," * 300_000),
+    ],
+)
+def test_a_body_too_large_is_413_even_if_it_does_not_say_its_length(
+    web: Web, content_type: str, body: bytes
+) -> None:
+    # Cut at the limit, both would be valid runs.
+    answer = web.client.post(
+        "/api/v1/runs",
+        input_stream=io.BytesIO(body),
+        environ_overrides={"wsgi.input_terminated": True, "CONTENT_LENGTH": ""},
+        content_type=content_type,
+    )
+    expect_problem(answer, 413)
     assert count_rows(web) == (0, 1, 0)
 
 
