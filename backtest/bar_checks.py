@@ -20,6 +20,9 @@ PRICE_COLUMNS = ("open", "high", "low", "close")
 # place of each; 100.01 - 100.00 must not count as more than 0.01.
 _ROUNDING = 4 * float(np.finfo(np.float64).eps)
 
+_DUPLICATE = "the same time as the bar before; keep one of the two"
+_DUPLICATE += ", or join date and hour in one column"
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -71,7 +74,7 @@ def _first_fault(
 
 def _find_time_faults(stamps: NDArray[np.int64], spacing: Spacing) -> Iterator[Fault]:
     for mask, message in (
-        (stamps[1:] == stamps[:-1], "the same time as the bar before; keep one of the two"),
+        (stamps[1:] == stamps[:-1], _DUPLICATE),
         (stamps[1:] < stamps[:-1], "earlier than the bar before; sort the rows, oldest first"),
     ):
         for fault in _first_fault(mask, "date", stamps[1:].astype(np.float64), message):

@@ -59,7 +59,10 @@ def load_bar_file(
     date_format: str | None = None,
     limits: FileLimits = DEFAULT_LIMITS,
 ) -> tuple[Bars, tuple[DataWarning, ...]]:
-    """Read bars from a CSV or Parquet file in this process.
+    """Read bars from a CSV or Parquet file.
+
+    CSV is read in this process. Parquet is read in a child process, because a few damaged bytes
+    can make Arrow abort the process that reads them.
 
     Parameters
     ----------
@@ -83,6 +86,12 @@ def load_bar_file(
         On field ``file`` or ``date_format``, with row, column and value.
     """
     name = validate_bar_path(path, limits)
+    with open(path, "rb") as file:
+        is_parquet = file.read(len(_PARQUET_MAGIC)) == _PARQUET_MAGIC
+    if is_parquet:
+        from storage.ingest import parse_local_file, unpack_bars
+
+        return unpack_bars(parse_local_file(path, date_format, limits))
     return load_bar_source(lambda: open(path, "rb"), name, date_format, limits)
 
 
@@ -111,7 +120,7 @@ def describe_size_limit(limits: FileLimits) -> str:
 def load_bar_source(
     open_source: Callable[[], BinaryIO], name: str, date_format: str | None, limits: FileLimits
 ) -> tuple[Bars, tuple[DataWarning, ...]]:
-    """Read bars from anything that opens as a seekable binary file; see `load_bar_file`.
+    """Read bars in this process from anything that opens as a seekable binary file.
 
     Parameters
     ----------
@@ -119,6 +128,8 @@ def load_bar_source(
         Opens the file from its start; called a few times.
     name : str
         For messages only.
+
+    See `load_bar_file` for the rest, and for why it keeps Parquet away from here.
     """
     with open_source() as file:
         magic = file.read(8)

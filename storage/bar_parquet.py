@@ -42,6 +42,8 @@ def load_parquet(
     """
     try:
         columns = _read_columns(file, name, limits)
+    except MemoryError:  # one of Arrow's exceptions too, but no damage
+        raise
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = str(error).splitlines()[0][:200]
         raise InputError.of("file", name, f"is damaged Parquet: {reason}") from None

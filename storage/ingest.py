@@ -20,7 +20,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-from backtest.bar_times import Spacing
+import numpy as np
+import zstandard
+
+from backtest.bars import Bars, DataWarning, Spacing
 from backtest.errors import FieldError, InputError
 from storage.bar_files import DEFAULT_LIMITS, FileLimits, describe_size_limit, validate_bar_path
 
@@ -317,3 +320,14 @@ def parse_local_file(
         while chunk := file.read(_CHUNK):
             process.write(chunk)
         return process.finish()
+
+
+def unpack_bars(parsed: ParsedDataset) -> tuple[Bars, tuple[DataWarning, ...]]:
+    """Return the bars and warnings of a parsed file."""
+    decompressor = zstandard.ZstdDecompressor()
+    arrays: dict[str, Any] = {
+        name: np.frombuffer(decompressor.decompress(blob), "<i8" if name == "timestamps" else "<f8")
+        for name, blob in parsed.columns.items()
+    }
+    bars = Bars(**arrays, spacing=parsed.spacing, periods_per_year=parsed.periods_per_year)
+    return bars, tuple(DataWarning(**warning) for warning in parsed.warnings)
