@@ -9,6 +9,7 @@ from gunicorn.glogging import Logger  # type: ignore[import-untyped]
 
 from tasks.logs import configure_logging
 from tasks.process_guard import die_with_parent
+from tasks.process_memory import limit_heap_growth
 from tasks.settings import load_settings
 
 
@@ -38,5 +39,6 @@ accesslog = None
 
 
 def post_fork(server: Any, worker: Any) -> None:
-    """Tie each process to the main one."""
+    """Tie each process to the main one, and keep it small."""
     die_with_parent(worker.ppid)
+    limit_heap_growth()

@@ -106,6 +106,10 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
             values[name] = _parse_setting(hints[name], text)
         except ValueError as error:
             errors.append(FieldError(variable, text, str(error)))
+    if values.get("executor") == "kubernetes":
+        errors.append(
+            FieldError(f"{PREFIX}EXECUTOR", "kubernetes", "is not available yet; write celery")
+        )
     if errors:
         raise InputError(errors)
     return Settings(**values)

@@ -21,6 +21,7 @@ from tasks.celery_app import RUN_QUEUE, RUN_TASK, create_celery_app
 from tasks.execute import BarsCache, execute_run
 from tasks.logs import configure_logging, get_logger
 from tasks.process_guard import die_with_parent
+from tasks.process_memory import limit_heap_growth
 from tasks.settings import Settings
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ def run_worker(
     """
     configure_logging(settings, "worker")
     prepare_numba()
+    limit_heap_growth()
     started = time.perf_counter()
     warm_kernels()
     log.info("kernels_ready", seconds=round(time.perf_counter() - started, 2))
