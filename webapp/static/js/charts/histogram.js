@@ -4,7 +4,7 @@ import { h } from "../lib/dom.js";
 import { formatNumber, formatPercent, formatSignedPercent } from "../lib/format.js";
 import { valueTicks } from "./value_axis.js";
 
-const FRAME = { left: 34, right: 12, top: 14, bottom: 34 };
+const FRAME = { left: 34, right: 12, top: 34, bottom: 34 };
 
 /**
  * Draw the histogram of a run's closed trades.

@@ -5,6 +5,8 @@ import { lowerBound } from "./time_axis.js";
 
 const MAX_CANDLES = 320;
 const MARK_GAP = 3;
+// Fewer pixels a trade than this, and marks shrink to specks.
+const CROWDED_PIXELS = 9;
 const TAG_HEIGHT = 15;
 
 /** Trades that touch the visible bars; they are in order of entry. */
@@ -20,10 +22,13 @@ function visibleTrades(u, trades) {
 export function shadeHeld(trades) {
   return (u) => {
     const { left, top, width, height } = u.bbox;
+    const shown = visibleTrades(u, trades);
+    // So many trades that the shading would be one even tint.
+    if (shown.length > width / devicePixelRatio / 3) return;
     u.ctx.save();
     u.ctx.fillStyle = COLORS.held;
     let drawnTo = left;
-    for (const trade of visibleTrades(u, trades)) {
+    for (const trade of shown) {
       const from = Math.max(u.valToPos(trade.entry_idx, "x", true), drawnTo);
       const to = Math.min(Math.max(u.valToPos(trade.exit_idx, "x", true), from + 1), left + width);
       if (to <= from) continue;
@@ -40,14 +45,16 @@ export function shadeHeld(trades) {
  */
 export function markTrades(trades, selected = () => null) {
   return (u) => {
-    const size = 4.5 * devicePixelRatio;
+    const shown = visibleTrades(u, trades);
+    const isCrowded = shown.length > u.bbox.width / devicePixelRatio / CROWDED_PIXELS;
+    const size = (isCrowded ? 2.2 : 4.5) * devicePixelRatio;
     const { ctx } = u;
     ctx.save();
     clipToPlot(u);
     ctx.lineWidth = 1.2 * devicePixelRatio;
     let lastEntry = -Infinity;
     let lastExit = -Infinity;
-    for (const trade of visibleTrades(u, trades)) {
+    for (const trade of shown) {
       const isLong = trade.direction === "long";
       const entryX = u.valToPos(trade.entry_idx, "x", true);
       const exitX = u.valToPos(trade.exit_idx, "x", true);

@@ -56,6 +56,9 @@ export function installCommandBar(boot, onRun) {
     try {
       const command = parseCommand(text, boot);
       remember(state, text);
+      // Out of the field, so that the keys of the page work on the result.
+      input.blur();
+      hint.textContent = "";
       if (command.kind === "run") onRun(command.request, text);
       else location.assign(command.kind === "open" ? `/?run=${encodeURIComponent(command.id)}` : command.href);
     } catch (error) {

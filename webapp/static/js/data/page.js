@@ -63,7 +63,9 @@ function showErrors(errors) {
   const words = new Map();
   for (const error of errors) {
     const home = controls.has(error.field) ? error.field : "file";
-    const text = home === error.field ? error.message : `${error.field}: ${error.message}`;
+    const place = home === error.field ? "" : `${error.field}: `;
+    const found = home === "file" && error.value && error.value !== file.files[0]?.name ? `; found ${error.value}` : "";
+    const text = place + error.message + found;
     words.set(home, [...(words.get(home) || []), text]);
   }
   for (const [name, texts] of words) controls.get(name).setError(texts.join("; "));

@@ -102,6 +102,7 @@ export class RunForm {
     $("#dataset-summary").textContent = dataset
       ? `${formatCount(dataset.n_bars)} bars ${dataset.start.slice(0, 10)}…${dataset.end.slice(0, 10)}`
       : "no data yet: add a file on the data page";
+    $("#dataset-summary").dataset.tip = $("#dataset-summary").textContent;
   }
 
   /** @returns {Object} the body of POST /api/v1/runs */

@@ -110,6 +110,22 @@ export function saveFile(fileName, content) {
 }
 
 /**
+ * Copy text and say so. Without a secure connection browsers have no clipboard interface.
+ * @param {string} text
+ */
+export async function copyText(text) {
+  if (navigator.clipboard) await navigator.clipboard.writeText(text);
+  else {
+    const area = h("textarea", { class: "visually-hidden" }, text);
+    document.body.append(area);
+    area.select();
+    document.execCommand("copy");
+    area.remove();
+  }
+  announce("copied");
+}
+
+/**
  * Return a function that runs `action` once calls have paused for `delay` ms.
  * @param {Function} action @param {number} delay
  */

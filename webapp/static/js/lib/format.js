@@ -96,6 +96,12 @@ export function formatDuration(seconds) {
   return `${fixed(seconds / 3600, 1)} h`;
 }
 
+/** Text as a sentence: a capital, a full stop. @param {string} text */
+export function sentence(text) {
+  const stop = /[.!?]$/.test(text) ? "" : ".";
+  return text.charAt(0).toUpperCase() + text.slice(1) + stop;
+}
+
 /** 3 -> "3rd". @param {number} n */
 export function formatOrdinal(n) {
   const tens = n % 100;

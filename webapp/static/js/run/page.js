@@ -6,15 +6,16 @@ import { installPresets } from "../form/presets.js";
 import { RunForm } from "../form/run_form.js";
 import { parseZoom, readAddress, writeAddress } from "../lib/address.js";
 import { ApiError, request } from "../lib/api.js";
-import { $, announce } from "../lib/dom.js";
-import { shortId } from "../lib/format.js";
+import { findDataset } from "../lib/boot.js";
+import { $, announce, copyText } from "../lib/dom.js";
+import { sentence, shortId } from "../lib/format.js";
 import { bindKeys } from "../lib/keys.js";
 import { installShell, showTrouble } from "../lib/shell.js";
 import { refreshHealth, setStatus } from "../lib/status.js";
 import { editTags } from "../lib/tag_dialog.js";
 import { ResultView } from "./result_view.js";
 import { showHeading, showRibbon } from "./ribbon.js";
-import { followRun, isTerminal, loadResult, runPath, submitRun } from "./session.js";
+import { followRun, isTerminal, loadResult, newKey, runPath, submitRun } from "./session.js";
 import {
   clearState, showCancelled, showEmpty, showFailed, showMissing, showQueued, showRunning,
 } from "./states.js";
@@ -40,10 +41,7 @@ class RunPage {
   }
 
   installButtons() {
-    $("#copy-link").addEventListener("click", async () => {
-      await navigator.clipboard.writeText(location.href);
-      announce("link copied");
-    });
+    $("#copy-link").addEventListener("click", () => copyText(location.href));
     $("#edit-tags").addEventListener("click", () => this.edit("tags"));
     $("#form-toggle").addEventListener("click", () => this.toggleForm());
     $("#phone-run").addEventListener("click", () => $("#run-form").requestSubmit());
@@ -94,7 +92,7 @@ class RunPage {
   async fillFrom(runId) {
     try {
       const run = await request(runPath(runId));
-      this.form.write(requestOf(run.spec));
+      this.form.write(requestOf(run.spec, this.boot));
       this.showNothing();
       announce("The form holds the inputs of the run; change what you like and run it.");
       this.form.controls.get("rule").input.focus();
@@ -108,12 +106,13 @@ class RunPage {
     this.submit({ ...this.form.read(), ...pick(body, ["tags", "force"]) });
   }
 
-  async submit(body) {
+  /** @param {Object} body @param {string} [key] the same one on a second try, so that nothing runs twice */
+  async submit(body, key = newKey()) {
     this.form.clearErrors();
     this.echoForm();
     $("#run-button").setAttribute("aria-busy", "true");
     try {
-      const answer = await submitRun(body);
+      const answer = await submitRun(body, key);
       showTrouble(null);
       document.body.classList.remove("is-form-open");
       $("#form-toggle").setAttribute("aria-expanded", "false");
@@ -123,7 +122,7 @@ class RunPage {
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       if (error.errors.length) this.form.showErrors(error.errors);
-      else this.reportTrouble(error, () => this.submit(body));
+      else this.reportTrouble(error, () => this.submit(body, key));
     } finally {
       $("#run-button").removeAttribute("aria-busy");
     }
@@ -166,8 +165,8 @@ class RunPage {
   }
 
   async showEnd(run, signal) {
-    const retry = () => this.submit({ ...requestOf(run.spec), force: true });
-    this.form.write(requestOf(run.spec));
+    const retry = () => this.submit({ ...requestOf(run.spec, this.boot), force: true });
+    this.form.write(requestOf(run.spec, this.boot));
     this.echoForm();
     this.showTags();
     if (run.state === "succeeded") {
@@ -222,16 +221,18 @@ class RunPage {
     const next = wait ? ` Next try in ${Math.round(wait / 1000) || 1} s.` : "";
     showTrouble({
       title: error.title || "The platform is in trouble",
-      text: `${error.message}${next} What is on the page was loaded before.`, retry,
+      text: `${sentence(error.message)}${next} What is on the page was loaded before.`, retry,
     });
   }
 }
 
 /** The request that gives a stored spec again. */
-function requestOf(spec) {
+function requestOf(spec, boot) {
+  // Without an adjusted close prices are raw whatever is asked for.
+  const isRawByChoice = !spec.dataset.adjusted && findDataset(boot, spec.dataset.symbol)?.has_adjustment !== false;
   return {
     dataset: spec.dataset.symbol, rule: spec.rule, params: spec.params, trading: spec.trading,
-    start: spec.start ?? undefined, end: spec.end ?? undefined, adjust: spec.dataset.adjusted,
+    start: spec.start ?? undefined, end: spec.end ?? undefined, adjust: isRawByChoice ? false : undefined,
   };
 }
 

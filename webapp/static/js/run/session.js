@@ -17,9 +17,18 @@ export function runPath(runId) {
   return `/api/v1/runs/${encodeURIComponent(runId)}`;
 }
 
-/** Send a run. @param {Object} body @returns {Promise<{run_id: string, state: string, cached: boolean}>} */
-export function submitRun(body) {
-  return request("/api/v1/runs", { method: "POST", json: body });
+/** @returns {string} a key under which a run is accepted once */
+export function newKey() {
+  return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/**
+ * Send a run.
+ * @param {Object} body @param {string} key the server answers a second request with this key like the first
+ * @returns {Promise<{run_id: string, state: string, cached: boolean}>}
+ */
+export function submitRun(body, key) {
+  return request("/api/v1/runs", { method: "POST", json: body, headers: { "Idempotency-Key": key } });
 }
 
 /**

@@ -1,9 +1,16 @@
 /** What stands in place of the tabs: nothing yet, queued, running, failed, cancelled. */
 
-import { $, announce, fill, h } from "../lib/dom.js";
-import { formatOrdinal } from "../lib/format.js";
+import { $, announce, copyText, fill, h } from "../lib/dom.js";
+import { formatOrdinal, sentence } from "../lib/format.js";
 
-const STAGES = ["load", "signals", "engine", "metrics", "persist"];
+const STAGES = ["loading", "bars", "signals", "engine", "metrics", "report", "saving"];
+const FAILURES = {
+  invalid_input: ["The inputs cannot be run", "Correct what is named above and run it again."],
+  timeout: ["The run took too long", "Choose a shorter date range."],
+  out_of_memory: ["Not enough memory", "Choose a shorter date range."],
+  attempts_exhausted: ["The worker stopped again and again", ""],
+};
+const UNKNOWN_FAILURE = ["The run failed", "Run it again; if it fails again, copy the report for whoever runs this platform."];
 const MAX_BOXES = 12;
 let lastSpoken = "";
 
@@ -54,7 +61,7 @@ export function showQueued(run, delay, onCancel) {
 /** Being computed. @param {Object} run @param {() => void} onCancel */
 export function showRunning(run, onCancel) {
   const percent = Math.round((run.progress || 0) * 100);
-  const current = STAGES.findIndex((stage) => (run.stage || "").startsWith(stage));
+  const current = STAGES.indexOf(run.stage);
   showPanel({ isWaiting: true },
     h("h2", {}, "Running, ", h("span", { class: "amber", text: `${percent}%` })),
     h("div", { class: "meter", role: "progressbar", "aria-valuenow": percent, "aria-valuemin": 0, "aria-valuemax": 100, "aria-label": "progress" },
@@ -76,21 +83,20 @@ function cancelButton(onCancel) {
 export function showFailed(run, onRetry) {
   const error = run.error || {};
   const errors = error.errors || [];
-  const title = error.title || error.message || error.detail || "The run failed";
+  const [title, advice] = FAILURES[error.code] || UNKNOWN_FAILURE;
   const report = JSON.stringify({ run_id: run.run_id, error, spec: run.spec }, null, 2);
   showPanel({ isWaiting: false },
     h("h2", {}, h("span", { class: "word", text: "FAILED" }), ` ${title}`),
     h("table", { class: "grid facts" }, h("tbody", {}, errors.map((item) => [
       fact("where", item.field), fact("found", item.value === null || item.value === undefined ? "" : String(item.value)),
-      fact("rule", item.message)]), !errors.length && error.detail && error.detail !== title && fact("why", error.detail))),
-    h("p", {}, h("span", { class: "amber", text: "DO " }), error.remedy
-      || (errors.length ? "Correct what is named above and run it again." : "Run it again; if it fails again, copy the report for whoever runs this platform."),
+      fact("rule", item.message)]), !errors.length && fact("why", error.message))),
+    h("p", {}, h("span", { class: "amber", text: "DO " }), error.remedy ? sentence(error.remedy) : advice,
       " Nothing was stored of this run's result."),
     h("p", { class: "button-row" },
       h("button", { type: "button", class: "btn btn-primary", text: "Run again", on: { click: onRetry } }),
-      h("button", { type: "button", class: "btn", text: "Copy report", on: { click: () => navigator.clipboard.writeText(report) } })),
+      h("button", { type: "button", class: "btn", text: "Copy report", on: { click: () => copyText(report) } })),
     h("p", { class: "hint", text: `run ${run.run_id} · attempt ${run.attempt}` }));
-  speakOnce(`Failed. ${title}`);
+  speakOnce(`Failed. ${title}. ${error.message || ""}`);
 }
 
 function fact(name, text) {

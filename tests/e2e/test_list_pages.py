@@ -1,0 +1,158 @@
+"""Runs, data and help pages in Chromium, and the run page on a phone."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.e2e.page_helpers import Visit
+
+GOOD_ROWS = "\n".join(
+    f"2024-01-{day:02d},{100 + day},{102 + day},{99 + day},{101 + day},1000" for day in range(2, 30)
+)
+
+
+def test_a_file_is_uploaded_listed_run_and_removed(visit: Visit, tmp_path: Path) -> None:
+    page = visit.page
+    file = tmp_path / "mine.csv"
+    file.write_text("Date,Open,High,Low,Close,Volume\n" + GOOD_ROWS + "\n")
+    page.goto("/data")
+    page.set_input_files("#field-file", file)
+    expect(page.locator("#field-symbol")).to_have_value("MINE")
+    page.click("#upload-button")
+    expect(page.locator("#upload-note")).to_contain_text("MINE version 1: 28 bars")
+    row = page.locator("#datasets tr[data-symbol=MINE]")
+    expect(row).to_contain_text("2024-01-29")
+    page.goto("/")
+    visit.command("MINE buy_and_hold GO")
+    visit.wait_for_result()
+    expect(page.locator("#run-heading")).to_contain_text("28 daily bars")
+    page.goto("/data")
+    row.locator("button").click()
+    page.click("dialog .btn-primary")
+    expect(row).to_have_count(0)
+
+
+def test_a_bad_file_is_refused_in_words_at_its_field(visit: Visit, tmp_path: Path) -> None:
+    page = visit.page
+    file = tmp_path / "bad.csv"
+    file.write_text("Date,Open,High,Low,Close\n2024-01-02,10,11,9,10\n2024-01-03,10,oops,9,10\n")
+    page.goto("/data")
+    page.click("#upload-button")
+    expect(page.locator("#field-file-error")).to_contain_text("choose a CSV")
+    page.set_input_files("#field-file", file)
+    page.click("#upload-button")
+    error = page.locator("#field-file-error")
+    expect(error).to_contain_text("oops")
+    expect(error).to_contain_text(re.compile("row", re.IGNORECASE))
+    expect(page.locator("#datasets tr[data-symbol=BAD]")).to_have_count(0)
+
+
+def test_runs_are_searched_tagged_opened_and_deleted(visit: Visit) -> None:
+    page, platform = visit.page, visit.platform
+    winner = platform.submit(dataset="AAPL", rule="buy_and_hold", tags=["keep"])
+    loser = platform.submit(
+        dataset="AAPL", rule="rsi", trading={"stop_loss": 0.05, "slippage": 0.001}, note="too tight"
+    )
+    for run_id in (winner, loser):
+        assert platform.wait_for_run(run_id)["state"] == "succeeded"
+    page.goto("/runs")
+    rows = page.locator("#runs-table tbody tr[data-run]")
+    expect(page.locator(f"tr[data-run='{winner}']")).to_contain_text("keep")
+    page.fill("#runs-search", "tight")
+    expect(rows).to_have_count(1)
+    expect(page).to_have_url(re.compile("q=tight"))
+    page.fill("#runs-search", "return>500% rule=buy_and_hold")
+    expect(page.locator(f"tr[data-run='{winner}']")).to_be_visible()
+    expect(page.locator(f"tr[data-run='{loser}']")).to_have_count(0)
+    page.fill("#runs-search", "tight")
+    page.click(f"tr[data-run='{loser}'] td:nth-child(4)")
+    page.keyboard.press("t")
+    page.fill("#edit-tags", "bad, slow")
+    page.press("#edit-tags", "Enter")
+    expect(page.locator(f"tr[data-run='{loser}']")).to_contain_text("bad, slow")
+    assert platform.call("GET", f"/api/v1/runs/{loser}")["tags"] == ["bad", "slow"]
+    page.click("#action-rerun")
+    expect(page.locator("#field-trading-stop_loss")).to_have_value("0.05")
+    page.go_back()
+    page.click(f"tr[data-run='{loser}'] td:nth-child(4)")
+    page.click("#action-delete")
+    page.click("dialog .btn-primary")
+    expect(rows).to_have_count(0)
+    page.fill("#runs-search", "")
+    page.focus("#runs-scroll")
+    page.click(f"tr[data-run='{winner}'] td:nth-child(4)")
+    page.focus("#runs-scroll")
+    page.keyboard.press("Enter")
+    visit.wait_for_result()
+    assert winner in page.url
+
+
+def test_a_command_on_another_page_runs_on_the_run_page(visit: Visit) -> None:
+    visit.page.goto("/help")
+    visit.command("MSFT RSI GO")
+    visit.wait_for_result()
+    expect(visit.page.locator("#run-heading")).to_contain_text("MSFT")
+
+
+def test_help_defines_every_figure_and_lists_every_rule(visit: Visit) -> None:
+    page = visit.page
+    page.goto("/help")
+    rules = visit.platform.call("GET", "/api/v1/rules")["rules"]
+    for rule in rules:
+        expect(page.locator(f"#rule-{rule['name']}")).to_contain_text(rule["summary"])
+    for name in ("sharpe", "ulcer_index", "information_ratio", "psr"):
+        expect(page.locator(f"#help-figures tr#{name} td")).not_to_be_empty()
+
+
+def test_figures_explain_themselves_on_focus(visit: Visit) -> None:
+    page = visit.page
+    visit.open_run("stats")
+    page.focus("[data-metric=sharpe] .term")
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Tab")
+    expect(page.locator("#tooltip")).to_contain_text("risk-free")
+    page.keyboard.press("Escape")
+    expect(page.locator("#tooltip")).to_be_hidden()
+
+
+@pytest.mark.parametrize("path", ["/", "/runs", "/data", "/help"])
+def test_every_control_has_a_name(visit: Visit, path: str) -> None:
+    page = visit.page
+    visit.open_run("trades")
+    if path != "/":
+        page.goto(path)
+    nameless = page.evaluate(
+        """() => [...document.querySelectorAll('button, a[href], input, select, textarea')]
+            .filter((node) => node.getClientRects().length
+              && !node.getAttribute('aria-label') && !node.textContent.trim()
+              && !(node.labels && node.labels.length))
+            .map((node) => node.outerHTML.slice(0, 120))"""
+    )
+    assert nameless == []
+
+
+def test_the_phone_reads_a_result_without_scrolling_sideways(phone: Visit) -> None:
+    page = phone.page
+    phone.open_run("equity")
+    phone.wait_for_charts("equity")
+    for tab in ("stats", "equity", "trades"):
+        page.tap(f"#tab-{tab}")
+        expect(page.locator(f"#panel-{tab}")).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    small = page.evaluate(
+        """() => [...document.querySelectorAll('button, .btn, [role=tab]')]
+            .filter((node) => node.getClientRects().length)
+            .filter((node) => !node.matches('.term, .sort, .btn-small'))
+            .map((node) => [node.id || node.textContent, node.getBoundingClientRect().height])
+            .filter(([, height]) => height < 43)"""
+    )
+    assert small == []
+    page.tap("#form-toggle")
+    expect(page.locator("#field-params-window")).to_be_visible()
+    page.fill("#field-params-window", "10")
+    page.tap("#phone-run")
+    expect(page.locator("#run-heading")).to_contain_text("RSI(10, 30, 70)")
