@@ -117,7 +117,7 @@ def compute_excursions(
     best = highest if side > 0.0 else lowest
     mae = min(side * (worst - entry) / entry, 0.0)
     mfe = max(side * (best - entry) / entry, 0.0)
-    return mae, mfe
+    return mae + 0.0, mfe + 0.0  # a zero without a sign: -0.0 + 0.0 is 0.0
 
 
 @inlined

@@ -78,7 +78,7 @@ def close_position(
         cash = account.cash - shares * price - fee
     record_fill(t, -account.position, shares, price, fee, book, ledger)
     fees = book[ENTRY_FEE] + fee
-    pnl = account.position * (price - account.entry_price) - fees
+    pnl = account.position * (price - account.entry_price) - fees + 0.0  # no -0.0
     if ledger is not None:
         row = int(book[N_CLOSED])
         record_trade(t, price, fees, pnl, reason, account, terms, bars, row, ledger)

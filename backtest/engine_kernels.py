@@ -164,7 +164,7 @@ def run_kernel(
     if has_open:
         last = n_bars - 1
         fee = book[ENTRY_FEE]
-        pnl = account.position * (close[last] - account.entry_price) - fee
+        pnl = account.position * (close[last] - account.entry_price) - fee + 0.0  # no -0.0
         row = int(book[N_CLOSED])
         record_trade(last, close[last], fee, pnl, BY_END, account, terms, bars, row, ledger)
     return account.interest, ruin_idx, has_open
