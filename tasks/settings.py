@@ -63,7 +63,7 @@ class Settings:
     maintenance_interval_seconds: float = 2.0
     broker_timeout_seconds: float = 2.0
     max_attempts: int = 3
-    max_upload_mb: int = 64
+    max_upload_mb: int = 256
     max_bars: int = 5_000_000
     max_body_kb: int = 256
     max_run_seconds: int = 600
