@@ -296,7 +296,7 @@ def test_a_run_without_a_result_is_a_conflict_that_says_what_to_do(web: Web, pat
     assert answer.json["run_id"] == run_id
 
 
-def test_a_poll_and_a_cache_hit_are_cheap(tmp_path: Path) -> None:
+def test_a_poll_is_cheap(tmp_path: Path) -> None:
     web = build_web(tmp_path, executor="inline")
     run_id = submit(web)
     path = f"/api/v1/runs/{run_id}"
@@ -304,5 +304,5 @@ def test_a_poll_and_a_cache_hit_are_cheap(tmp_path: Path) -> None:
     started = time.perf_counter()
     for _ in range(200):
         assert web.client.get(path, headers=headers).status_code == 304
-    # The target, 1,000 a second, is measured by a benchmark; this catches a tenfold loss.
+    # About 0.4 ms on an idle core; ten are left for a busy one, so this catches a loss of kind.
     assert (time.perf_counter() - started) / 200 < 0.01

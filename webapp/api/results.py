@@ -31,7 +31,7 @@ from webapp.routing import Route
 from webapp.run_views import answer_unchanged, is_unchanged, load_succeeded_run, unknown_run
 from webapp.schemas import PageSeries, PageTrades, PageView, RunCharts, RunResult, SeriesQuery
 
-_CHART_WAIT_SECONDS = 5.0
+_CHART_WAIT_SECONDS = 10.0  # the first charts of a worker load Matplotlib on the way
 _CHART_POLL_SECONDS = 0.05
 _RESULT_COLUMNS = ("time", "equity", "cash", "position", "close")
 # Of every run; its indicators come on top.
