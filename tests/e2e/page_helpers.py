@@ -41,8 +41,8 @@ class Visit:
             self.foreign.append(request.url)
 
     def assert_nothing_went_wrong(self) -> None:
-        assert self.faults == []
-        assert self.foreign == []
+        assert not self.faults, self.faults
+        assert not self.foreign, self.foreign
 
     def command(self, text: str) -> None:
         """Type a command and press Enter."""

@@ -58,7 +58,7 @@ export class Pane {
   options(width, height) {
     const { spec, stack } = this;
     return {
-      width: Math.max(width, 50), height: Math.max(height, 30), pxAlign: 1, padding: [4, 0, this.isLast ? 0 : 4, 0],
+      width: Math.max(width, 2 * AXIS_WIDTH), height: Math.max(height, 60), pxAlign: 1, padding: [4, 0, this.isLast ? 0 : 4, 0],
       legend: { show: false },
       cursor: {
         y: false, drag: { x: true, y: false, setScale: false, dist: 4 },
@@ -149,10 +149,13 @@ export class Pane {
   setLog(isLog) {
     if (this.spec.isLog === undefined || isLog === this.isLog) return;
     this.isLog = isLog;
-    this.remount();
+    // A hidden canvas has no size to be drawn in: it is rebuilt when it is looked at.
+    this.isStale = true;
+    this.resize();
   }
 
   remount() {
+    this.isStale = false;
     this.u.destroy();
     const view = this.view;
     this.view = null;
@@ -162,8 +165,9 @@ export class Pane {
 
   resize() {
     const { width, height } = this.plotBox.getBoundingClientRect();
-    if (width < 50 || height < 20) return;
-    if (width !== this.u.width || height !== this.u.height) this.u.setSize({ width, height });
+    if (width <= AXIS_WIDTH || height < 20) return;
+    if (this.isStale) this.remount();
+    else if (width !== this.u.width || height !== this.u.height) this.u.setSize({ width, height });
   }
 
   /** Write the values under the crosshair, or the last visible ones, into the heading. */

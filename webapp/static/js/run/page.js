@@ -23,6 +23,7 @@ import {
 // A run that is done sooner never shows a waiting state: nothing flickers.
 const PATIENCE = 300;
 const PENDING_KEY = "pending-command";
+const ID_START = /^[0-9a-f]{4,12}$/i;
 
 class RunPage {
   constructor() {
@@ -63,9 +64,25 @@ class RunPage {
     if (pending) {
       setCommandText(pending);
       $("#command").dispatchEvent(new KeyboardEvent("keydown", { key: "Enter" }));
-    } else if (run) this.open(run);
+    } else if (run) this.openByAddress(run);
     else if (from) this.fillFrom(from);
     else this.showNothing();
+  }
+
+  /** Open a run by its id, or by the beginning of one, as lists show it. @param {string} text */
+  async openByAddress(text) {
+    if (!ID_START.test(text)) {
+      this.open(text);
+      return;
+    }
+    try {
+      const { runs } = await request("/api/v1/runs?limit=200");
+      const found = runs.find((run) => run.run_id.startsWith(text.toLowerCase()));
+      if (found) writeAddress({ run: found.run_id });
+      this.open(found ? found.run_id : text);
+    } catch (error) {
+      this.explain(error, text);
+    }
   }
 
   showNothing() {
@@ -174,7 +191,7 @@ class RunPage {
       if (signal.aborted) return;
       clearState();
       const { tab, zoom, scale } = readAddress();
-      this.view.show(result, { tab, range: parseZoom(zoom), isLog: scale !== "lin", boot: this.boot });
+      this.view.show(result, { tab, range: parseZoom(zoom), isLog: scale ? scale === "log" : result.summary.final.equity > 0, boot: this.boot });
       setStatus("ENGINE", result.summary.engine_version);
       setStatus("DATA", `sha256 ${result.summary.spec.dataset.sha256.slice(0, 12)}`);
       announce(`done: total return ${$("[data-metric=total_return] b").textContent}`);

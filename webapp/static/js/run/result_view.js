@@ -128,7 +128,7 @@ export class ResultView {
   setScale(isLog) {
     if (!this.result) return;
     this.isLog = isLog;
-    writeAddress({ scale: isLog ? null : "lin" });
+    writeAddress({ scale: isLog ? "log" : "lin" });
     this.markScale();
     for (const built of this.built.values()) (built?.stack || built)?.setLog?.(isLog);
   }

@@ -41,13 +41,16 @@ function heldValue(name, summary) {
 export function showHeading(spec, summary, boot) {
   const heading = $("#run-heading");
   if (!spec) {
+    document.title = "Run · Backtest";
     fill(heading, h("h1", { text: "Run" }));
     return;
   }
   const trading = changedTrading(spec, boot.trading);
+  const rule = formatRule(findRule(boot, spec.rule), spec);
+  document.title = `${spec.dataset.symbol} ${rule} · Backtest`;
   fill(heading,
     h("h1", { text: spec.dataset.symbol }),
-    h("span", { class: "text", text: [formatRule(findRule(boot, spec.rule), spec), ...trading].join(" ") }),
+    h("span", { class: "text", text: [rule, ...trading].join(" ") }),
     h("span", { text: summary
       ? `${summary.first_time} → ${summary.last_time} · ${formatCount(summary.n_bars)} ${summary.spacing} bars`
       : `${spec.start || spec.dataset.start} → ${spec.end || spec.dataset.end}` }));
@@ -72,7 +75,9 @@ export function showAssumptions(summary) {
     ["STOPS", stops], ["RF", formatPercent(trading.risk_free, 1)]];
   const { warnings } = summary;
   const count = warnings.length;
-  fill($("#assumptions"), items.map(([name, text]) => h("span", {}, h("i", { text: name }), text)),
+  fill($("#assumptions"),
+    summary.metrics.ruined && h("span", { class: "word", text: "RUINED", tabindex: "0", data: { tip: metricDefinition("ruined") } }),
+    items.map(([name, text]) => h("span", {}, h("i", { text: name }), text)),
     count > 0 && h("span", { class: "warnings", tabindex: "0", data: { tip: warnings.map((item) => item.message).join("\n") } }, h("span", { class: "word", text: count === 1 ? "1 WARNING" : `${count} WARNINGS` }),
       ` ${warnings[0].message}`));
 }

@@ -34,8 +34,8 @@ const COLUMNS = [
 export class TradeTable {
   /**
    * @param {HTMLElement} root
-   * @param {{onSort: (field: string, isAdded: boolean) => void, onSelect: (trade: Object) => void,
-   *   onOpen: (trade: Object) => void}} handlers select on moving, open on Enter or click
+   * @param {{onSort: (field: string, isAdded: boolean) => void, onChoose: (trade: Object) => void}} handlers
+   *   choose is called on moving, on Enter and on a click
    */
   constructor(root, handlers) {
     this.handlers = handlers;
@@ -146,7 +146,7 @@ export class TradeTable {
   open(at) {
     if (!this.rows[at]) return;
     this.select(this.rows[at]);
-    this.handlers.onOpen(this.rows[at]);
+    this.handlers.onChoose(this.rows[at]);
   }
 
   /** Open the trade `step` rows further. @param {number} step */
@@ -163,7 +163,7 @@ export class TradeTable {
       const trade = this.rows[Math.min(Math.max(target, 0), this.rows.length - 1)];
       if (trade) {
         this.select(trade);
-        this.handlers.onSelect(trade);
+        this.handlers.onChoose(trade);
       }
     } else if (event.key === "Enter" && at >= 0 && !event.target.closest("button")) this.open(at);
     else return;

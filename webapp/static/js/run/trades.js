@@ -54,8 +54,7 @@ export class TradesTab {
           this.histogram))));
     this.table = new TradeTable(tableBox, {
       onSort: (field, isAdded) => this.sortBy(field, isAdded),
-      onSelect: (trade) => this.choose(trade, false),
-      onOpen: (trade) => this.choose(trade, true),
+      onChoose: (trade) => this.choose(trade),
     });
     this.sizing = new ResizeObserver(() => this.drawHistogram());
     this.sizing.observe(this.histogram);
@@ -94,12 +93,12 @@ export class TradesTab {
     writeAddress({ filter: this.filter, show: this.shown === "all" ? null : this.shown, sort: writeSort(this.keys) });
   }
 
-  /** @param {Object} trade @param {boolean} isZoomed */
-  choose(trade, isZoomed) {
+  /** Show a trade in chart, histogram and address. @param {Object} trade */
+  choose(trade) {
     this.chosen = trade;
     writeAddress({ trade: trade.number });
     this.showTrade();
-    if (isZoomed) announce(`trade ${trade.number}: ${trade.exit_reason}, ${formatSignedPercent(trade.return)}`);
+    announce(`trade ${trade.number}, entry ${trade.entry_time}: ${trade.exit_reason}, ${formatSignedPercent(trade.return)}`);
   }
 
   /** Go to a neighbour, as the keys [ and ] do. @param {number} step */

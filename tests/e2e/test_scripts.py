@@ -1,0 +1,179 @@
+"""The arithmetic and the grammar of the page's scripts, called in the browser that runs them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.e2e.page_helpers import Visit
+
+
+@pytest.fixture
+def script(visit: Visit) -> Any:
+    """Return a function that calls one export of one module."""
+    visit.page.goto("/help")
+    expect(visit.page.locator("#help-keys table")).to_be_visible()
+
+    def call(module: str, expression: str) -> Any:
+        return visit.page.evaluate(
+            f"async () => {{ const m = await import('/static/js/{module}');"
+            " const boot = JSON.parse(document.getElementById('boot-data').textContent);"
+            f" return {expression}; }}"
+        )
+
+    return call
+
+
+def test_a_command_gives_the_request_that_the_form_would_send(script: Any) -> None:
+    given = script(
+        "command/grammar.js",
+        "m.parseCommand('aapl rsi 14 30.5 2005-01-01-2010-12-31"
+        " fill=same_close stop_loss=off GO', boot)",
+    )
+    assert given["request"] == {
+        "dataset": "AAPL",
+        "rule": "rsi",
+        "params": {"window": 14, "oversold": 30.5},
+        "trading": {"fill": "same_close", "stop_loss": None},
+        "start": "2005-01-01",
+        "end": "2010-12-31",
+    }
+
+
+@pytest.mark.parametrize(
+    ("dates", "expected"),
+    [
+        ("2005-01-01-", {"start": "2005-01-01"}),
+        ("-2010-12-31", {"end": "2010-12-31"}),
+        ("2005-01-01T09:30:00Z-", {"start": "2005-01-01T09:30:00Z"}),
+    ],
+)
+def test_either_end_of_a_range_may_be_left_out(
+    script: Any, dates: str, expected: dict[str, str]
+) -> None:
+    request = script("command/grammar.js", f"m.parseCommand('AAPL RSI {dates}', boot).request")
+    assert {key: request[key] for key in ("start", "end") if key in request} == expected
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("NOPE RSI", "no dataset NOPE"),
+        ("AAPL", "which rule"),
+        ("AAPL NOPE", "no rule NOPE"),
+        ("AAPL RSI 1 2 3 enter_zone 5", "one too many"),
+        ("AAPL RSI windw=3", "nearest is window"),
+        ("RUN", "needs the id"),
+    ],
+)
+def test_a_command_that_is_not_understood_says_why(script: Any, command: str, words: str) -> None:
+    message = script(
+        "command/grammar.js",
+        f"(() => {{ try {{ m.parseCommand('{command}', boot); return 'accepted'; }}"
+        " catch (error) { return error.message; } })()",
+    )
+    assert words in message
+
+
+def test_writing_a_request_as_a_command_and_reading_it_gives_the_request_again(script: Any) -> None:
+    request = {
+        "dataset": "IBM",
+        "rule": "rsi",
+        "start": "2001-01-01",
+        "params": {"window": 9, "oversold": 20, "overbought": 80, "trigger": "exit_zone"},
+        "trading": {"size": 0.5, "stop_loss": 0.2},
+    }
+    line = f"m.writeCommand({json.dumps(request)}, boot)"
+    assert script("command/grammar.js", f"m.parseCommand({line}, boot).request") == request
+
+
+def test_figures_are_written_as_the_page_promises(script: Any) -> None:
+    expected = {
+        "formatSignedPercent(0.1234)": "+12.34%",
+        "formatSignedPercent(-0.5)": "−50.00%",
+        "formatSignedPercent(0.000001)": "0.00%",
+        "formatPercent(null)": "–",
+        "formatPercent(-0.000001)": "0.00%",
+        "formatCount(-0.0001)": "0",
+        "formatCount(1234567)": "1,234,567",
+        "formatShort(1470000)": "1.47M",
+        "formatShort(93514)": "93.5k",
+        "formatShort(200000)": "200k",
+        "formatTick(20)": "20",
+        "formatPrice(1.7156)": "1.716",
+        "formatNumber(NaN)": "–",
+        "formatOrdinal(1)": "1st",
+        "formatOrdinal(12)": "12th",
+        "formatOrdinal(23)": "23rd",
+    }
+    calls = ", ".join(f"m.{call}" for call in expected)
+    assert script("lib/format.js", f"[{calls}]") == list(expected.values())
+
+
+def test_log_ticks_are_round_and_inside(script: Any) -> None:
+    assert script("charts/value_axis.js", "m.valueTicks(18000, 2400000, 8, true)") == [
+        *(20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000, 2_000_000),
+    ]
+
+
+def test_linear_ticks_are_round_and_inside(script: Any) -> None:
+    assert script("charts/value_axis.js", "m.valueTicks(-0.82, 0.01, 4, false)") == [
+        *(-0.75, -0.5, -0.25, 0),
+    ]
+
+
+def test_time_ticks_fall_on_the_first_bar_of_their_month(script: Any) -> None:
+    # 300 daily bars from 2001-01-01 without weekends.
+    ticks = script(
+        "charts/time_axis.js",
+        """(() => {
+            const idx = [], epoch = [];
+            for (let day = 0; idx.length < 300; day += 1) {
+              const at = Date.UTC(2001, 0, 1 + day);
+              if ([0, 6].includes(new Date(at).getUTCDay())) continue;
+              idx.push(idx.length);
+              epoch.push(at / 1000);
+            }
+            const index = new m.TimeIndex(idx, epoch);
+            const { positions, labels } = index.ticks(0, 299, 8);
+            const day = (position) => new Date(epoch[position] * 1000).toISOString().slice(0, 10);
+            return positions.map((position, k) => [labels[k], day(position)]);
+        })()""",
+    )
+    assert ticks == [
+        ["2001-03", "2001-03-01"],
+        ["2001-05", "2001-05-01"],
+        ["2001-07", "2001-07-02"],
+        ["2001-09", "2001-09-03"],
+        ["2001-11", "2001-11-01"],
+        ["2002-01", "2002-01-01"],
+    ]
+
+
+def test_filters_of_runs_compare_figures_and_search_words(script: Any) -> None:
+    run = {
+        "run_id": "a",
+        "symbol": "AAPL",
+        "rule": "rsi",
+        "state": "succeeded",
+        "note": "",
+        "tags": ["Keep"],
+        "spec": {"params": {"window": 14}, "trading": {}},
+        "metrics": {"sharpe": 0.8, "total_return": 0.2, "max_drawdown": -0.3},
+    }
+    texts = [
+        "sharpe>0.5",
+        "return<0",
+        "keep",
+        "window=14 dd<-10%",
+        "keep missing>1",
+        "state=failed",
+    ]
+    kept = script(
+        "runs/filter.js",
+        f"{json.dumps(texts)}.map((text) => m.parseRunFilter(text)({json.dumps(run)}))",
+    )
+    assert kept == [True, False, True, True, False, False]
