@@ -55,10 +55,10 @@ def assert_is_plain(bars):
     [
         PLAIN,
         PLAIN.encode("utf-8-sig"),
-        gzip.compress(PLAIN.encode()),
-        gzip.compress(PLAIN.encode("utf-8-sig")),
-        gzip.compress(HEADER.encode()) + gzip.compress(ROWS.encode()),
-        gzip.compress(PLAIN.encode()) + b"\0" * 512,
+        gzip.compress(PLAIN.encode(), mtime=0),
+        gzip.compress(PLAIN.encode("utf-8-sig"), mtime=0),
+        gzip.compress(HEADER.encode(), mtime=0) + gzip.compress(ROWS.encode(), mtime=0),
+        gzip.compress(PLAIN.encode(), mtime=0) + b"\0" * 512,
         PLAIN.replace(",", ";"),
         PLAIN.replace(",", "\t"),
         PLAIN.replace(",", ";").replace(".", ","),
@@ -306,7 +306,7 @@ def test_bars_survive_any_dialect(tmp_path, table, dialect):
     writer.writerows(zip(*(cells[name] for name in names), strict=True))
     content = (text.getvalue() + dialect["blank"]).encode(dialect["encoding"])
     path = tmp_path / "bars"
-    path.write_bytes(gzip.compress(content) if dialect["is_gzip"] else content)
+    path.write_bytes(gzip.compress(content, mtime=0) if dialect["is_gzip"] else content)
     bars, warnings = load_bar_file(path)
     assert {name: getattr(bars, name).tolist() for name in COLUMNS} == {
         name: getattr(expected, name).tolist() for name in COLUMNS
