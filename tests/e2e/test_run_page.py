@@ -332,3 +332,24 @@ def test_no_desktop_width_scrolls_sideways(visit: Visit) -> None:
             expect(panel).to_be_visible()
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (width, tab)
             assert panel.evaluate("node => node.scrollWidth <= node.clientWidth + 1"), (width, tab)
+
+
+def test_a_ruined_run_says_so_and_gives_the_reason_of_every_dash(visit: Visit) -> None:
+    page = visit.page
+    visit.open_run("stats", trading={"direction": "long_short"})
+    expect(page.locator("#assumptions")).to_contain_text("RUINED")
+    assert visit.kpi("cagr") == "–"
+    expect(page.locator("#panel-stats [data-metric=cagr]")).to_contain_text("below zero")
+    page.hover("#ribbon [data-metric=cagr] .term")
+    expect(page.locator("#tooltip")).to_contain_text("Not defined here")
+    page.click("#tab-equity")
+    expect(page.locator("[data-scale=lin]")).to_have_attribute("aria-pressed", "true")
+
+
+def test_the_beginning_of_an_id_opens_the_run(visit: Visit) -> None:
+    page = visit.page
+    run_id = visit.open_run("stats")
+    page.goto("/help")
+    visit.command(f"RUN {run_id[:8]}")
+    visit.wait_for_result()
+    assert f"run={run_id}" in page.url

@@ -28,7 +28,8 @@ export function installGestures(stack) {
     if (!pane || !pane.u.over.contains(event.target)) return;
     event.preventDefault();
     if (Math.abs(event.deltaX) > Math.abs(event.deltaY)) stack.pan(event.deltaX / 1000);
-    else stack.zoom(Math.exp(Math.sign(event.deltaY) * Math.min(Math.abs(event.deltaY), 120) * 0.002), barAt(pane, event.clientX));
+    else stack.zoom(Math.exp(Math.sign(event.deltaY) * Math.min(Math.abs(event.deltaY), 120) * 0.002),
+      barAt(pane, event.clientX));
   }, { ...options, passive: false });
 
   stack.box.addEventListener("keydown", (event) => {
@@ -48,7 +49,8 @@ function startPan(stack, pane, down) {
   const stop = new AbortController();
   window.addEventListener("mousemove", (event) => {
     const width = last - first;
-    const from = Math.min(Math.max(first - (event.clientX - down.clientX) * perPixel, stack.whole[0]), stack.whole[1] - width);
+    const from = Math.min(Math.max(first - (event.clientX - down.clientX) * perPixel, stack.whole[0]),
+      stack.whole[1] - width);
     stack.setRange([from, from + width]);
   }, { signal: stop.signal });
   window.addEventListener("mouseup", () => stop.abort(), { signal: stop.signal });

@@ -1,10 +1,10 @@
 /** Returns per trade as a histogram (SVG). */
 
 import { h } from "../lib/dom.js";
-import { formatNumber, formatPercent, formatSignedPercent } from "../lib/format.js";
+import { formatNumber, formatSignedPercent } from "../lib/format.js";
 import { valueTicks } from "./value_axis.js";
 
-const FRAME = { left: 34, right: 12, top: 34, bottom: 34 };
+const FRAME = { left: 34, right: 24, top: 34, bottom: 34 };
 
 /**
  * Draw the histogram of a run's closed trades.
@@ -30,15 +30,16 @@ export function drawHistogram(root, summary, trade) {
     width, height, role: "img",
     "aria-label": `Histogram of ${summary.trade_totals.n_closed} closed trades, mean return ${formatSignedPercent(mean)}`,
   },
-  ticks.map((count) => [line(FRAME.left, width - FRAME.right, y(count), y(count), "axis-rule"), label(FRAME.left - 6, y(count) + 4, count, "end")]),
-  marks.map((value) => label(x(value), height - FRAME.bottom + 14, formatSignedPercent(value, binWidth < 0.01 ? 1 : 0), "middle")),
+  ticks.map((count) => [line(FRAME.left, width - FRAME.right, y(count), y(count), "axis-rule"),
+    label(FRAME.left - 6, y(count) + 4, count, "end")]),
+  marks.map((value) => label(x(value), height - FRAME.bottom + 14, formatSignedPercent(value, binWidth < 0.01 ? 1 : 0),
+    "middle")),
   bars,
   line(x(mean), x(mean), FRAME.top, height - FRAME.bottom, "mean-line"),
   label((FRAME.left + width - FRAME.right) / 2, height - 4, "return, share of entry value", "middle")),
   h("p", { class: "histogram-note" }, h("span", { class: "text", text: `mean ${formatSignedPercent(mean)}` }),
     h("span", { text: `profit factor ${formatNumber(metrics.profit_factor)}` }),
-    h("span", { text: `payoff ${formatNumber(metrics.payoff_ratio)}` }),
-    h("span", { text: `win rate ${formatPercent(metrics.win_rate, 1)}` })));
+    h("span", { text: `payoff ${formatNumber(metrics.payoff_ratio)}` }),));
 }
 
 function bar(count, from, to, x, y, trade) {
@@ -48,7 +49,8 @@ function bar(count, from, to, x, y, trade) {
   return [
     h("svg:rect", { ...box, class: `bin ${middle > 0 ? "bin-gain" : "bin-loss"}` },
       h("svg:title", { text: `${formatSignedPercent(from, 1)} to ${formatSignedPercent(to, 1)}: ${count}` })),
-    isChosen && h("svg:rect", { x: box.x - 1, y: box.y - 1, width: box.width + 2, height: box.height + 2, class: "bin-chosen" }),
+    isChosen && h("svg:rect", { x: box.x - 1, y: box.y - 1, width: box.width + 2, height: box.height + 2,
+      class: "bin-chosen" }),
     box.width > 14 && label(box.x + box.width / 2, box.y - 3, count, "middle", "bin-count"),
   ];
 }

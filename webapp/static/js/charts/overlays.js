@@ -26,12 +26,12 @@ export function shadeHeld(trades) {
     // So many trades that the shading would be one even tint.
     if (shown.length > width / devicePixelRatio / 3) return;
     u.ctx.save();
-    u.ctx.fillStyle = COLORS.held;
     let drawnTo = left;
     for (const trade of shown) {
       const from = Math.max(u.valToPos(trade.entry_idx, "x", true), drawnTo);
       const to = Math.min(Math.max(u.valToPos(trade.exit_idx, "x", true), from + 1), left + width);
       if (to <= from) continue;
+      u.ctx.fillStyle = trade.direction === "long" ? COLORS.held : COLORS.heldShort;
       u.ctx.fillRect(from, top, to - from, height);
       drawnTo = to;
     }
@@ -59,9 +59,11 @@ export function markTrades(trades, selected = () => null) {
       const entryX = u.valToPos(trade.entry_idx, "x", true);
       const exitX = u.valToPos(trade.exit_idx, "x", true);
       const isChosen = selected() === trade;
+      // The two fills of a reversal are in one bar and on one side: a short's marks stand further out.
+      const offset = size * (isLong ? 2.6 : 4.8);
       if (entryX - lastEntry >= MARK_GAP || isChosen) {
         const y = u.valToPos(trade.entry_price, "y", true);
-        triangle(ctx, entryX, isLong ? y + size * 2.6 : y - size * 2.6, size, isLong ? -1 : 1);
+        triangle(ctx, entryX, isLong ? y + offset : y - offset, size, isLong ? -1 : 1);
         ctx.strokeStyle = isChosen ? COLORS.amber : COLORS.text;
         ctx.fillStyle = COLORS.ground;
         ctx.fill();
@@ -70,7 +72,7 @@ export function markTrades(trades, selected = () => null) {
       }
       if (trade.exit_reason !== "open" && (exitX - lastExit >= MARK_GAP || isChosen)) {
         const y = u.valToPos(trade.exit_price, "y", true);
-        triangle(ctx, exitX, isLong ? y - size * 2.6 : y + size * 2.6, size, isLong ? 1 : -1);
+        triangle(ctx, exitX, isLong ? y - offset : y + offset, size, isLong ? 1 : -1);
         ctx.fillStyle = trade.pnl > 0 ? COLORS.gain : COLORS.loss;
         ctx.fill();
         lastExit = exitX;

@@ -10,6 +10,7 @@ import { padRange, valueTicks } from "./value_axis.js";
 const { uPlot } = globalThis;
 const TIME_AXIS_HEIGHT = 24;
 const LABEL_ROOM = 15;
+const LABEL_HALF = 7;
 
 /**
  * @typedef {Object} PaneSpec
@@ -38,7 +39,8 @@ export class Pane {
     this.names = spec.series.map((series) => series.name);
     this.readout = h("div", { class: "pane-readout" });
     this.plotBox = h("div", { class: "pane-plot" });
-    this.root = h("section", { class: "pane", style: { "flex-grow": spec.weight } },
+    this.root = h("section", { class: "pane",
+      style: { "flex-grow": spec.weight, "flex-basis": isLast ? `${TIME_AXIS_HEIGHT}px` : "0" } },
       h("header", { class: "pane-head" }, h("h3", { text: spec.title }), this.readout), this.plotBox);
     this.full = null;
     this.view = null;
@@ -58,12 +60,14 @@ export class Pane {
   options(width, height) {
     const { spec, stack } = this;
     return {
-      width: Math.max(width, 2 * AXIS_WIDTH), height: Math.max(height, 60), pxAlign: 1, padding: [4, 0, this.isLast ? 0 : 4, 0],
+      width: Math.max(width, 2 * AXIS_WIDTH), height: Math.max(height, 60), pxAlign: 1,
+        padding: [4, 0, this.isLast ? 0 : 4, 0],
       legend: { show: false },
       cursor: {
         y: false, drag: { x: true, y: false, setScale: false, dist: 4 },
         sync: { key: stack.syncKey, setSeries: false, scales: ["x", null] },
-        points: { size: (_u, idx) => (spec.series[idx - 1].hidden ? 0 : 7), width: 1.5, stroke: (_u, idx) => spec.series[idx - 1].color, fill: () => COLORS.ground },
+        points: { size: (_u, idx) => (spec.series[idx - 1].hidden ? 0 : 7), width: 1.5,
+          stroke: (_u, idx) => spec.series[idx - 1].color, fill: () => COLORS.ground },
         focus: { prox: -1 },
       },
       scales: {
@@ -108,7 +112,8 @@ export class Pane {
     return {
       side: 1, size: AXIS_WIDTH, font: FONT, stroke: COLORS.second, gap: 6,
       grid: { stroke: COLORS.rule, width: 1 }, ticks: { show: false },
-      splits: (u, _axis, min, max) => valueTicks(min, max, Math.max(u.bbox.height / devicePixelRatio / 32, 3), this.isLog),
+      splits: (u, _axis, min, max) => valueTicks(min, max, Math.max(u.bbox.height / devicePixelRatio / 32, 3),
+        this.isLog),
       values: (u, splits) => this.labelTicks(u, splits),
       // uPlot thins labels of log axes by itself; ours are thin already.
       filter: (_u, splits) => splits,
@@ -120,13 +125,15 @@ export class Pane {
     return placeTags(u, [...lastValues(u, lines), ...(this.spec.levels ? this.spec.levels() : [])]);
   }
 
-  /** A label that a tag would cover is left out. */
+  /** A label that a tag would cover, or the heading cut, is left out. */
   labelTicks(u, splits) {
     const format = this.spec.formatTick || this.spec.format;
     const taken = this.tags(u).map(({ y }) => y);
+    const room = u.bbox.height / devicePixelRatio;
     return splits.map((value) => {
       const y = u.valToPos(value, "y");
-      return taken.some((other) => Math.abs(other - y) < LABEL_ROOM) ? "" : format(value);
+      const isCut = y < LABEL_HALF - 4 || y > room + 4 - LABEL_HALF;
+      return isCut || taken.some((other) => Math.abs(other - y) < LABEL_ROOM) ? "" : format(value);
     });
   }
 

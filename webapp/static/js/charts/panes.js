@@ -12,7 +12,8 @@ const RUN = { color: COLORS.text, width: 1.75, tagged: true };
 const BENCH = { color: COLORS.bench, width: 1, tagged: true };
 
 function key(color, text, className = "") {
-  return h("span", { class: `key ${className}` }, h("i", { style: { background: color }, "aria-hidden": "true" }), text);
+  return h("span", { class: `key ${className}` }, h("i", { style: { background: color }, "aria-hidden": "true" }),
+    text);
 }
 
 /** Equity beside buy and hold. @param {Object} context summary, trades */
@@ -23,7 +24,8 @@ export function equityPane({ summary, trades }, isLog) {
     format: formatShort, include: isLog ? [] : [summary.spec.trading.initial_cash], under: [shadeHeld(trades)],
     readout: ({ equity, benchmark }) => {
       const gap = equity !== null && benchmark ? equity / benchmark - 1 : null;
-      return [key(COLORS.text, `strategy ${formatCount(equity)}`), key(COLORS.bench, `buy & hold ${formatCount(benchmark)}`),
+      return [key(COLORS.text, `strategy ${formatCount(equity)}`),
+        key(COLORS.bench, `buy & hold ${formatCount(benchmark)}`),
         h("span", {}, "gap ", h("b", { class: signClass(gap), text: formatSignedPercent(gap, 1) }))];
     },
   };
@@ -40,8 +42,10 @@ export function pricePane({ summary, trades }, isLog, { selected = () => null, l
     format: formatPrice, formatTick, room: 0.1, under: [shadeHeld(trades)],
     levels, over: [markTrades(trades, selected)],
     readout: ({ open, high, low, close }, bar) => [
-      h("span", { class: "ohlc", text: `O ${formatPrice(open)}  H ${formatPrice(high)}  L ${formatPrice(low)}  C ${formatPrice(close)}` }),
-      h("span", { class: "legend-marks" }, "△ entry ", h("b", { class: "gain", text: "▼" }), " exit at gain ", h("b", { class: "loss", text: "▼" }), " at loss"),
+      h("span", { class: "ohlc",
+        text: `O ${formatPrice(open)}  H ${formatPrice(high)}  L ${formatPrice(low)}  C ${formatPrice(close)}` }),
+      h("span", { class: "legend-marks" }, "△ entry ", h("b", { class: "gain", text: "▼" }), " exit at gain ",
+        h("b", { class: "loss", text: "▼" }), " at loss"),
       describeTrade(tradeAt(trades, bar)),
     ],
   };
@@ -56,7 +60,8 @@ function tradeAt(trades, bar) {
 function describeTrade(found) {
   if (!found) return null;
   const { trade, number } = found;
-  return h("span", { class: signClass(trade.return), text: `#${number} ${trade.exit_reason} ${formatSignedPercent(trade.return)}` });
+  return h("span", { class: signClass(trade.return),
+    text: `#${number} ${trade.exit_reason} ${formatSignedPercent(trade.return)}` });
 }
 
 /** Underwater curve of run and benchmark. */
@@ -84,7 +89,8 @@ export function cashPane() {
       { name: "cash", label: "cash", color: COLORS.amber, width: 1.25, tagged: true, fill: "rgba(255, 160, 40, 0.1)" },
     ],
     format: formatShort,
-    readout: ({ equity, cash }) => [key(COLORS.text, `equity ${formatCount(equity)}`), key(COLORS.amber, `cash ${formatCount(cash)}`),
+    readout: ({ equity, cash }) => [key(COLORS.text, `equity ${formatCount(equity)}`),
+      key(COLORS.amber, `cash ${formatCount(cash)}`),
       h("span", { text: `position value ${formatCount(equity === null || cash === null ? null : equity - cash)}` })],
   };
 }
@@ -109,18 +115,28 @@ export function sharesPane() {
   };
 }
 
-/** Indicators that the rule computed, under the price of a trade; null if it has none. */
-export function indicatorPane({ summary }) {
-  const names = summary.rule.indicators;
-  if (!names.length) return null;
+/**
+ * Indicators that the rule computed, under the price of a trade. Names that begin alike, such as
+ * macd and macd_signal, share a scale and a pane.
+ */
+export function indicatorPanes({ summary }) {
+  const groups = new Map();
+  for (const name of summary.rule.indicators) {
+    const family = name.split("_")[0];
+    groups.set(family, [...(groups.get(family) || []), name]);
+  }
+  return [...groups].map(([family, names]) => indicatorPane(family, names, summary.spec.params));
+}
+
+function indicatorPane(family, names, params) {
   const colors = [COLORS.text, COLORS.amber, COLORS.bench];
-  const { params } = summary.spec;
-  const levels = ["oversold", "overbought"].filter((name) => params[name] !== undefined && names.length === 1);
+  const marks = family === "rsi" ? ["oversold", "overbought"].filter((name) => params[name] !== undefined) : [];
   return {
-    title: summary.rule.title, weight: 1.1, room: 0.2, include: levels.map((name) => params[name]),
+    title: family, weight: 1.1, room: 0.2, include: marks.map((name) => params[name]),
     series: names.map((name, idx) => ({ name: `indicator:${name}`, label: name, color: colors[idx % 3], width: 1.25 })),
     format: formatShort,
-    levels: () => levels.map((name) => ({ value: params[name], label: name, color: COLORS.hint })),
-    readout: (values) => names.map((name, idx) => key(colors[idx % 3], `${name} ${formatPrice(values[`indicator:${name}`])}`)),
+    levels: () => marks.map((name) => ({ value: params[name], label: name, color: COLORS.hint })),
+    readout: (values) => names.map((name, idx) => key(colors[idx % 3],
+      `${name} ${formatPrice(values[`indicator:${name}`])}`)),
   };
 }

@@ -73,7 +73,8 @@ export class ChartStack {
     const start = Math.max(Math.floor(first - margin), 0);
     const end = Math.min(Math.ceil(last + margin), this.nBars - 1);
     await this.guarded(async (signal) => {
-      const views = await Promise.all(this.panes.map((pane) => this.load(pane.names, start, end, this.pointBudget() * 2, signal)));
+      const views = await Promise.all(this.panes.map((pane) => this.load(pane.names, start, end, this.pointBudget() * 2,
+        signal)));
       this.panes.forEach((pane, idx) => { pane.detail = views[idx]; });
       this.timeIndex = new TimeIndex(views[0].idx, views[0].epoch);
       this.draw();
@@ -121,7 +122,8 @@ export class ChartStack {
     const key = `${this.range}|${width}|${this.timeIndex.idx.length}`;
     if (key !== this.ticksKey) {
       const count = Math.max(Math.floor(width / LABEL_WIDTH), 2);
-      this.ticksCache = this.timeIndex.idx.length ? this.timeIndex.ticks(...this.range, count) : { positions: [], labels: [] };
+      this.ticksCache = this.timeIndex.idx.length ? this.timeIndex.ticks(...this.range, count) : { positions: [],
+        labels: [] };
       this.ticksKey = key;
     }
     return this.ticksCache;
@@ -193,7 +195,8 @@ export class ChartStack {
     const { left } = pane.u.cursor;
     this.dateTag.hidden = !(left >= 0);
     if (this.dateTag.hidden) return;
-    this.dateTag.textContent = formatMoment(this.timeIndex.timeAt(Math.round(pane.u.posToVal(left, "x"))), this.spacing);
+    this.dateTag.textContent = formatMoment(this.timeIndex.timeAt(Math.round(pane.u.posToVal(left, "x"))),
+      this.spacing);
     this.dateTag.style.left = `${left}px`;
   }
 

@@ -127,7 +127,8 @@ function laterWords(rule, done, last, boot) {
     return (field?.choices || []).map((choice) => ({ value: `${name}=${choice}`, note: field.help }));
   }
   const nGiven = done.filter((token) => !token.includes("=") && !RANGE.test(token)).length;
-  const used = new Set([...done.map((token) => token.split("=")[0]), ...rule.parameters.slice(0, nGiven).map((field) => field.name)]);
+  const used = new Set([...done.map((token) => token.split("=")[0]),
+    ...rule.parameters.slice(0, nGiven).map((field) => field.name)]);
   const next = rule.parameters[nGiven];
   return [
     ...(last === "" && next ? [{ value: String(next.default), note: `${next.name}: ${next.help}` }] : []),

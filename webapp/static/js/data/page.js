@@ -9,11 +9,14 @@ import { installShell, showTrouble } from "../lib/shell.js";
 const PATH = "/api/v1/datasets";
 const boot = installShell();
 
-const file = h("input", { id: "field-file", name: "file", type: "file", class: "form-control", accept: ".csv,.gz,.parquet,.txt" });
+const file = h("input", { id: "field-file", name: "file", type: "file", class: "form-control",
+  accept: ".csv,.gz,.parquet,.txt" });
 const controls = new Map([
   ["file", buildRow("file", "file", file)],
-  ["symbol", buildRow("symbol", "symbol", buildInput("symbol", "from the file name"), "", "letters, digits and . _ ^ = -, at most 32")],
-  ["date_format", buildRow("date_format", "date format", buildInput("date_format", "found by itself"), "", "only if dates can be read in two ways, for example %d/%m/%Y")],
+  ["symbol", buildRow("symbol", "symbol", buildInput("symbol", "from the file name"), "",
+    "letters, digits and . _ ^ = -, at most 32")],
+  ["date_format", buildRow("date_format", "date format", buildInput("date_format", "found by itself"), "",
+    "only if dates can be read in two ways, for example %d/%m/%Y")],
 ]);
 fill($("#upload-fields"), [...controls.values()].map((control) => control.row));
 
@@ -89,7 +92,8 @@ async function refresh() {
   }
 }
 
-const HEADINGS = [["Symbol"], ["Version", "n"], ["Bars", "n"], ["First"], ["Last"], ["Spacing"], ["Adjusted close"], ["Warnings"], ["SHA-256"], ["File"], ["Added"], [""]];
+const HEADINGS = [["Symbol"], ["Version", "n"], ["Bars", "n"], ["First"], ["Last"], ["Spacing"], ["Adjusted close"],
+  ["Warnings"], ["SHA-256"], ["File"], ["Added"], [""]];
 
 function draw(datasets) {
   fill($("#datasets"),
@@ -102,16 +106,23 @@ function draw(datasets) {
 function buildRowOf(item) {
   const { warnings } = item;
   return h("tr", { data: { symbol: item.symbol } },
-    h("td", {}, h("b", { text: item.symbol })), h("td", { class: "n", text: item.version }), h("td", { class: "n", text: formatCount(item.n_bars) }),
-    h("td", { text: item.start }), h("td", { text: item.end }), h("td", { text: item.spacing }), h("td", { text: item.has_adjustment ? "yes" : "no" }),
-    h("td", { class: "wrap" }, warnings.length ? warnings.map((warning) => h("div", {}, h("span", { class: "word", text: "!" }), ` ${warning.message}`)) : h("span", { class: "second", text: "none" })),
-    h("td", { class: "second", title: item.sha256, text: item.sha256.slice(0, 12) }), h("td", { class: "second", text: item.file_name }),
+    h("td", {}, h("b", { text: item.symbol })), h("td", { class: "n", text: item.version }),
+      h("td", { class: "n", text: formatCount(item.n_bars) }),
+    h("td", { text: item.start }), h("td", { text: item.end }), h("td", { text: item.spacing }),
+      h("td", { text: item.has_adjustment ? "yes" : "no" }),
+    h("td", { class: "wrap" },
+      warnings.length ? warnings.map((warning) => h("div", {}, h("span", { class: "word", text: "!" }),
+      ` ${warning.message}`)) : h("span", { class: "second", text: "none" })),
+    h("td", { class: "second", title: item.sha256, text: item.sha256.slice(0, 12) }),
+      h("td", { class: "second", text: item.file_name }),
     h("td", { class: "second", text: formatStamp(item.created_at) }),
-    h("td", {}, h("button", { type: "button", class: "btn btn-small", "aria-label": `Remove ${item.symbol}`, text: "Remove", on: { click: () => remove(item) } })));
+    h("td", {}, h("button", { type: "button", class: "btn btn-small", "aria-label": `Remove ${item.symbol}`,
+      text: "Remove", on: { click: () => remove(item) } })));
 }
 
 async function remove(item) {
-  const isSure = await confirmDialog({ title: `Remove ${item.symbol}`, text: "The symbol can no longer be run. Runs that used it keep their results.", yes: "Remove" });
+  const isSure = await confirmDialog({ title: `Remove ${item.symbol}`,
+    text: "The symbol can no longer be run. Runs that used it keep their results.", yes: "Remove" });
   if (!isSure) return;
   try {
     await request(`${PATH}/${encodeURIComponent(item.symbol)}`, { method: "DELETE" });

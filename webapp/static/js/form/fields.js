@@ -86,8 +86,7 @@ export function buildSelect(path, choices) {
   }));
 }
 
-/** @param {string} path */
-export function fieldId(path) {
+function fieldId(path) {
   return `field-${path.replaceAll(".", "-")}`;
 }
 

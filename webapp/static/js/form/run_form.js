@@ -48,7 +48,8 @@ export class RunForm {
     const rows = [this.add(buildRow("dataset", "dataset", buildSelect("dataset", datasets)))];
     const start = this.add(buildRow("start", "from", buildInput("start", "first bar")));
     const end = this.add(buildRow("end", "to", buildInput("end", "last bar")));
-    const adjust = this.add(buildRow("adjust", "prices", buildSelect("adjust", [["true", "adjusted"], ["false", "raw"]])));
+    const adjust = this.add(buildRow("adjust", "prices",
+      buildSelect("adjust", [["true", "adjusted"], ["false", "raw"]])));
     adjust.read = () => (adjust.input.value === "false" ? false : undefined);
     adjust.write = (value) => { adjust.input.value = value === false ? "false" : "true"; };
     fill($("#fields-dataset"), rows[0].row, h("p", { id: "dataset-summary", class: "field-help" }),
@@ -102,6 +103,9 @@ export class RunForm {
     $("#dataset-summary").textContent = dataset
       ? `${formatCount(dataset.n_bars)} bars ${dataset.start.slice(0, 10)}…${dataset.end.slice(0, 10)}`
       : "no data yet: add a file on the data page";
+    const { input } = this.controls.get("adjust");
+    input.disabled = dataset?.has_adjustment === false;
+    input.options[0].text = input.disabled ? "raw, as in file" : "adjusted";
     $("#dataset-summary").dataset.tip = $("#dataset-summary").textContent;
   }
 

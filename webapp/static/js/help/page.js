@@ -17,11 +17,13 @@ fill($("#help-rules"), boot.rules.map((rule) => h("section", { id: `rule-${rule.
 fill($("#help-trading"), fieldTable(boot.trading, []));
 fill($("#help-figures"), GROUPS.map(([title, names]) => h("table", { class: "grid key-table" },
   h("caption", { text: title }),
-  h("tbody", {}, names.map((name) => h("tr", { id: name }, h("th", { scope: "row", text: metricLabel(name) }), h("td", { text: metricDefinition(name) })))))));
+  h("tbody", {}, names.map((name) => h("tr", { id: name }, h("th", { scope: "row", text: metricLabel(name) }),
+    h("td", { text: metricDefinition(name) })))))));
 if (location.hash) $(location.hash)?.scrollIntoView();
 
 function fieldTable(fields, constraints) {
   return h("table", { class: "grid key-table" }, h("tbody", {},
-    fields.map((field) => h("tr", {}, h("th", { scope: "row", text: field.name }), h("td", { text: describeField(field) }))),
+    fields.map((field) => h("tr", {}, h("th", { scope: "row", text: field.name }),
+      h("td", { text: describeField(field) }))),
     constraints.map((text) => h("tr", {}, h("th", { scope: "row", text: "must hold" }), h("td", { text })))));
 }

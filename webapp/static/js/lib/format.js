@@ -88,14 +88,6 @@ export function formatStamp(text) {
   return text ? text.slice(0, 16).replace("T", " ") : DASH;
 }
 
-/** Seconds in words a person reads at a glance. @param {number} seconds */
-export function formatDuration(seconds) {
-  if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
-  if (seconds < 60) return `${fixed(seconds, 1)} s`;
-  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`;
-  return `${fixed(seconds / 3600, 1)} h`;
-}
-
 /** Text as a sentence: a capital, a full stop. @param {string} text */
 export function sentence(text) {
   const stop = /[.!?]$/.test(text) ? "" : ".";

@@ -7,7 +7,7 @@ const STORE_KEY = "letter-keys";
 const bindings = [];
 
 /** Keys that work inside one part of the page; shown in the list, handled by that part. */
-export const LOCAL_KEYS = [
+const LOCAL_KEYS = [
   ["Enter", "command bar: run · table: open the row, zoom to the trade"],
   ["Tab", "command bar: complete"],
   ["↑ ↓", "command bar: history, suggestions · table: move the row"],
@@ -15,8 +15,8 @@ export const LOCAL_KEYS = [
   ["Esc", "leave the command bar, close what is open"],
 ];
 
-/** Keys of the pages, for the help page. */
-export const PAGE_KEYS = [
+/** Keys that work anywhere on their page. */
+const PAGE_KEYS = [
   ["/", "command bar"],
   ["1 … 5", "tabs: stats, equity, drawdown, portfolio, trades"],
   ["?", "list of keys"],
@@ -28,13 +28,11 @@ export const PAGE_KEYS = [
   ["c then Enter", "cancel a run that waits or runs"],
 ];
 
-/** @returns {boolean} */
-export function areLetterKeysOn() {
+function areLetterKeysOn() {
   return localStorage.getItem(STORE_KEY) !== "off";
 }
 
-/** @param {boolean} isOn */
-export function switchLetterKeys(isOn) {
+function switchLetterKeys(isOn) {
   localStorage.setItem(STORE_KEY, isOn ? "on" : "off");
 }
 

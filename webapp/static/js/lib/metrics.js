@@ -19,7 +19,8 @@ const FORMATS = {
 const TABLE = {
   total_return: ["total return", "signed", "Last equity over initial cash, minus 1."],
   cagr: ["CAGR", "signed", "Growth per year that gives the total return: (E_n / E_0)^(bars per year / n) − 1."],
-  volatility: ["volatility", "percent", "Standard deviation of the returns per bar, times the root of the bars per year."],
+  volatility: ["volatility", "percent",
+    "Standard deviation of the returns per bar, times the root of the bars per year."],
   best_day: ["best day", "signed", "Highest return of a calendar day."],
   worst_day: ["worst day", "signed", "Lowest return of a calendar day."],
   best_month: ["best month", "signed", "Highest return of a calendar month, partial ones included."],
@@ -29,7 +30,8 @@ const TABLE = {
   calmar: ["Calmar", "ratio", "CAGR over the size of the max drawdown."],
   omega: ["Omega", "ratio", "Sum of the gains per bar over the sum of the losses per bar."],
   max_drawdown: ["max drawdown", "signed", "Deepest fall from a peak of equity, initial cash included."],
-  max_drawdown_bars: ["longest drawdown", "count", "Most bars from a peak to its recovery; an open one counts to the end."],
+  max_drawdown_bars: ["longest drawdown", "count",
+    "Most bars from a peak to its recovery; an open one counts to the end."],
   max_drawdown_days: ["longest, days", "count", "The same in calendar days."],
   ulcer_index: ["ulcer index", "percent", "Root of the mean squared drawdown: depth and length in one figure."],
   var_95: ["VaR 95", "signed", "Return per bar that 95 % of the bars exceed."],
@@ -44,7 +46,8 @@ const TABLE = {
   beta: ["beta", "ratio", "Covariance with buy and hold over the variance of buy and hold."],
   alpha: ["alpha", "signed", "Return per year that beta does not explain."],
   correlation: ["correlation", "ratio", "Correlation of the returns per bar with those of buy and hold."],
-  information_ratio: ["information ratio", "ratio", "Mean excess return over buy and hold, over its standard deviation, per year."],
+  information_ratio: ["information ratio", "ratio",
+    "Mean excess return over buy and hold, over its standard deviation, per year."],
   tracking_error: ["tracking error", "percent", "Standard deviation of the excess return over buy and hold, per year."],
   n_trades: ["closed trades", "count", "Round trips that are finished."],
   n_open_trades: ["open trades", "count", "Positions still open at the last bar, marked at its close."],
@@ -70,7 +73,8 @@ const TABLE = {
 /** Groups of the Stats tab, in reading order. */
 export const GROUPS = [
   ["Return", ["total_return", "cagr", "volatility", "best_day", "worst_day", "best_month", "worst_month"]],
-  ["Risk", ["sharpe", "sortino", "calmar", "omega", "psr", "ulcer_index", "var_95", "cvar_95", "skew", "kurtosis", "tail_ratio"]],
+  ["Risk", ["sharpe", "sortino", "calmar", "omega", "psr", "ulcer_index", "var_95", "cvar_95", "skew", "kurtosis",
+    "tail_ratio"]],
   ["Drawdown", ["max_drawdown", "max_drawdown_bars", "max_drawdown_days", "recovery_factor"]],
   ["Trades", ["n_trades", "n_open_trades", "win_rate", "profit_factor", "payoff_ratio", "expectancy",
     "expectancy_return", "best_trade", "worst_trade", "mean_trade_bars", "max_trade_bars",
@@ -87,7 +91,8 @@ export const RAIL_GROUPS = [
 ];
 
 /** More of the rail, where the screen is wide. */
-export const ROOMY_GROUPS = GROUPS.filter(([title]) => ["Drawdown", "Against buy & hold", "Book-keeping"].includes(title));
+export const ROOMY_GROUPS = GROUPS.filter(([title]) => ["Drawdown", "Against buy & hold",
+  "Book-keeping"].includes(title));
 
 /** Names of all metrics. */
 export const METRIC_NAMES = Object.keys(TABLE);
@@ -100,6 +105,11 @@ export function metricLabel(name) {
 /** @param {string} name @returns {string} */
 export function metricDefinition(name) {
   return TABLE[name] ? TABLE[name][2] : "";
+}
+
+/** Definition and, where the figure is a dash, its reason. @param {string} name @param {string} [why] */
+export function describeMetric(name, why) {
+  return why ? `${metricDefinition(name)}\nNot defined here: ${why}.` : metricDefinition(name);
 }
 
 /** @param {string} name @param {number|boolean|null|undefined} value @returns {string} */

@@ -12,10 +12,12 @@ import { h, openDialog } from "./dom.js";
 export async function editTags(run, focus = "tags") {
   const form = await openDialog(`Tags and note of ${run.run_id.slice(0, 8)}`, [
     h("label", { for: "edit-tags", text: "tags" }),
-    h("input", { id: "edit-tags", name: "tags", class: "form-control", value: run.tags.join(", "), autocomplete: "off", maxlength: "400", autofocus: focus === "tags" }),
+    h("input", { id: "edit-tags", name: "tags", class: "form-control", value: run.tags.join(", "), autocomplete: "off",
+      maxlength: "400", autofocus: focus === "tags" }),
     h("p", { class: "field-help", text: "separated by commas" }),
     h("label", { for: "edit-note", text: "note" }),
-    h("textarea", { id: "edit-note", name: "note", class: "form-control", rows: "4", maxlength: "2000", autofocus: focus === "note" }, run.note)], "Save");
+    h("textarea", { id: "edit-note", name: "note", class: "form-control", rows: "4", maxlength: "2000",
+      autofocus: focus === "note" }, run.note)], "Save");
   if (!form) return null;
   const changes = {
     tags: [...new Set(form.get("tags").split(",").map((tag) => tag.trim()).filter(Boolean))],

@@ -7,15 +7,6 @@ const box = h("div", { id: "tooltip", role: "tooltip", class: "tooltip-box", hid
 let timer = 0;
 let owner = null;
 
-/**
- * Tie a text to an element.
- * @param {Element} node gets `aria-describedby` while the tooltip is open
- * @param {string} text
- */
-export function setTip(node, text) {
-  node.dataset.tip = text;
-}
-
 /** Start listening; call once a page. */
 export function installTooltips() {
   document.body.append(box);

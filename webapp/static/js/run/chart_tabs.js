@@ -34,7 +34,8 @@ export function showEquity(root, view) {
   const rail = h("aside", { class: "rail scroll", id: "rail", tabindex: "0", "aria-label": "Main statistics" });
   fill(root, h("div", { class: "with-rail" }, charts, rail));
   showRail(rail, view.result.summary);
-  return buildStack(charts, view, [equityPane(view.result, view.isLog), pricePane(view.result, view.isLog), drawdownPane(view.result)],
+  return buildStack(charts, view,
+    [equityPane(view.result, view.isLog), pricePane(view.result, view.isLog), drawdownPane(view.result)],
     "Equity, price and drawdown");
 }
 
@@ -42,8 +43,10 @@ export function showEquity(root, view) {
 export function showDrawdown(root, view) {
   const charts = h("div", { class: "charts" });
   fill(root, h("div", { class: "over-table" }, charts,
-    h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Ten deepest drawdowns" }, episodeTable(view))));
-  return buildStack(charts, view, [drawdownPane(view.result, 3), equityPane(view.result, view.isLog)], "Drawdown and equity");
+    h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Ten deepest drawdowns" },
+      episodeTable(view))));
+  return buildStack(charts, view, [drawdownPane(view.result, 3), equityPane(view.result, view.isLog)],
+    "Drawdown and equity");
 }
 
 function episodeTable({ result, onRange }) {
@@ -63,9 +66,11 @@ function episodeTable({ result, onRange }) {
       h("td", {}, h("span", { class: "depth-bar", style: { width: `${(episode.depth / deepest) * 120}px` } })),
       h("td", { text: episode.peak_time }), h("td", { text: episode.trough_time }),
       h("td", { class: episode.recovery_time ? "" : "amber", text: episode.recovery_time || "not recovered" }),
-      h("td", { class: "n", text: formatCount(episode.bars) }), h("td", { class: "n", text: formatCount(episode.days) }),
+      h("td", { class: "n", text: formatCount(episode.bars) }),
+        h("td", { class: "n", text: formatCount(episode.days) }),
       h("td", { class: "n", text: formatCount(episode.trough_idx - episode.peak_idx) }),
-      h("td", {}, h("button", { type: "button", class: "btn btn-small", "aria-label": `Zoom to drawdown ${idx + 1}`, text: "Zoom", on: { click: () => zoom(episode) } }))))
+      h("td", {}, h("button", { type: "button", class: "btn btn-small", "aria-label": `Zoom to drawdown ${idx + 1}`,
+        text: "Zoom", on: { click: () => zoom(episode) } }))))
       : h("tr", {}, h("td", { colspan: 10, class: "second", text: "Equity never fell below a peak." }))));
 }
 
@@ -81,7 +86,8 @@ export function showPortfolio(root, view) {
 function portfolioTable(summary) {
   const { metrics } = summary;
   const rows = [
-    ["final equity", formatCount(summary.final.equity), "Equity at the last bar, an open position marked at its close."],
+    ["final equity", formatCount(summary.final.equity),
+      "Equity at the last bar, an open position marked at its close."],
     ["exposure", formatPercent(metrics.exposure), metricDefinition("exposure")],
     ["turnover", formatNumber(metrics.turnover), metricDefinition("turnover")],
     ["commission", formatCount(summary.trade_totals.commission), "Commission of all fills."],
@@ -89,8 +95,10 @@ function portfolioTable(summary) {
     ["rejected orders", formatCount(metrics.n_rejected_orders), metricDefinition("n_rejected_orders")],
   ];
   return h("table", { class: "grid stat-table" },
-    h("thead", {}, h("tr", {}, h("th", { scope: "col", text: "Portfolio" }), h("th", { scope: "col", class: "n", text: "Run" }))),
-    h("tbody", {}, rows.map(([label, value, tip], idx) => h("tr", {}, h("th", { scope: "row" }, term(label, tip, idx === 0)), h("td", { class: "n", text: value })))));
+    h("thead", {}, h("tr", {}, h("th", { scope: "col", text: "Portfolio" }),
+      h("th", { scope: "col", class: "n", text: "Run" }))),
+    h("tbody", {}, rows.map(([label, value, tip], idx) => h("tr", {},
+      h("th", { scope: "row" }, term(label, tip, idx === 0)), h("td", { class: "n", text: value })))));
 }
 
 /** Traded value by year: entries and exits at their fill prices. */
@@ -107,7 +115,8 @@ function tradedTable({ trades }) {
   }
   const rows = [...years].sort(([one], [other]) => one.localeCompare(other));
   return h("table", { class: "grid stat-table" },
-    h("thead", {}, h("tr", {}, h("th", { scope: "col", text: "Traded by year" }), ["Fills", "USD"].map((text) => h("th", { scope: "col", class: "n", text })))),
+    h("thead", {}, h("tr", {}, h("th", { scope: "col", text: "Traded by year" }),
+      ["Fills", "USD"].map((text) => h("th", { scope: "col", class: "n", text })))),
     h("tbody", {}, rows.length ? rows.map(([year, row]) => h("tr", {}, h("th", { scope: "row", text: year }),
       h("td", { class: "n", text: row.fills }), h("td", { class: "n", text: formatShort(row.value) })))
       : h("tr", {}, h("td", { colspan: 3, class: "second", text: `${DASH} nothing was traded` }))));

@@ -133,7 +133,8 @@ class RunPage {
       showTrouble(null);
       document.body.classList.remove("is-form-open");
       $("#form-toggle").setAttribute("aria-expanded", "false");
-      writeAddress({ run: answer.run_id, zoom: null, trade: null, filter: null, show: null, sort: null, from: null }, { push: true });
+      writeAddress({ run: answer.run_id, zoom: null, trade: null, filter: null, show: null, sort: null, from: null },
+        { push: true });
       if (answer.cached) announce("the same run was done before; this is its result");
       this.open(answer.run_id, { isCached: answer.cached });
     } catch (error) {
@@ -191,7 +192,8 @@ class RunPage {
       if (signal.aborted) return;
       clearState();
       const { tab, zoom, scale } = readAddress();
-      this.view.show(result, { tab, range: parseZoom(zoom), isLog: scale ? scale === "log" : result.summary.final.equity > 0, boot: this.boot });
+      this.view.show(result, { tab, range: parseZoom(zoom),
+        isLog: scale ? scale === "log" : result.summary.final.equity > 0, boot: this.boot });
       setStatus("ENGINE", result.summary.engine_version);
       setStatus("DATA", `sha256 ${result.summary.spec.dataset.sha256.slice(0, 12)}`);
       announce(`done: total return ${$("[data-metric=total_return] b").textContent}`);

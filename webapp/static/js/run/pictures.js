@@ -5,7 +5,8 @@ import { fill, h, saveFile } from "../lib/dom.js";
 import { shortId } from "../lib/format.js";
 import { runPath } from "./session.js";
 
-const TITLES = { cumulative_return: "Cumulative return", drawdown: "Drawdown", orders: "Orders", trade_pnl: "Trade P&L" };
+const TITLES = { cumulative_return: "Cumulative return", drawdown: "Drawdown", orders: "Orders",
+  trade_pnl: "Trade P&L" };
 // They are drawn right after the result is stored.
 const RETRY_DELAYS = [400, 800, 1500, 3000, 5000];
 
@@ -27,9 +28,11 @@ async function loadPictures(runId) {
 export function pictureSection(runId) {
   const grid = h("div", { class: "picture-grid" }, h("p", { class: "second", text: "The worker draws them now." }));
   loadPictures(runId).then((pictures) => {
-    fill(grid, pictures ? Object.entries(TITLES).filter(([name]) => pictures[name]).map(([name, title]) => h("figure", {},
+    fill(grid, pictures ? Object.entries(TITLES).filter(([name]) => pictures[name]).map(([name, title]) => h("figure",
+      {},
       h("img", { src: pictures[name], alt: `${title} of the run`, loading: "lazy" }),
-      h("figcaption", {}, title, h("button", { type: "button", class: "btn btn-small", "aria-label": `Save ${title} as PNG`, text: "PNG",
+      h("figcaption", {}, title,
+        h("button", { type: "button", class: "btn btn-small", "aria-label": `Save ${title} as PNG`, text: "PNG",
         on: { click: () => saveFile(`${shortId(runId)}-${name}.png`, pictures[name]) } }))))
       : h("p", { class: "second", text: "No pictures yet; reload the page in a moment." }));
   }).catch((error) => {

@@ -5,7 +5,7 @@ import { $, fill, h } from "../lib/dom.js";
 import {
   DASH, formatCount, formatPercent, formatRule, formatShort,
 } from "../lib/format.js";
-import { formatMetric, metricClass, metricDefinition } from "../lib/metrics.js";
+import { describeMetric, formatMetric, metricClass, metricDefinition } from "../lib/metrics.js";
 import { term } from "../lib/tooltip.js";
 
 const KPIS = [
@@ -13,7 +13,8 @@ const KPIS = [
   ["win_rate", "Win rate"], ["n_trades", "Trades"], ["exposure", "Exposure"],
 ];
 const SHORT_NAMES = {
-  fee_rate: "fee", slippage: "slip", stop_loss: "stop", take_profit: "take", trailing_stop: "trail", initial_cash: "cash",
+  fee_rate: "fee", slippage: "slip", stop_loss: "stop", take_profit: "take", trailing_stop: "trail",
+    initial_cash: "cash",
 };
 // Buy and hold is one open position over all bars.
 const HELD = { exposure: formatPercent(1, 1), n_trades: "1 open", win_rate: DASH };
@@ -26,8 +27,8 @@ export function showRibbon(summary) {
     const open = name === "n_trades" && summary?.metrics.n_open_trades
       ? h("small", { text: `+ ${summary.metrics.n_open_trades} open` }) : null;
     return h("div", { class: "kpi", data: { metric: name } },
-      term(label, metricDefinition(name)),
-      h("b", { class: metricClass(name, value), title: why }, summary ? formatMetric(name, value) : DASH, open),
+      term(label, describeMetric(name, why)),
+      h("b", { class: metricClass(name, value) }, summary ? formatMetric(name, value) : DASH, open),
       h("span", { class: "held" }, h("i", { text: "B&H " }), summary ? heldValue(name, summary) : DASH,
         why && h("em", { class: "visually-hidden", text: `undefined: ${why}` })));
   }));
@@ -65,19 +66,26 @@ export function changedTrading(spec, fields) {
 /** Assumptions and data warnings, in sight on every tab. @param {Object} summary */
 export function showAssumptions(summary) {
   const { trading, dataset } = summary.spec;
-  const costs = [`${formatPercent(trading.fee_rate)} fee`, trading.fee_fixed && `${formatShort(trading.fee_fixed)} fixed`,
+  const costs = [`${formatPercent(trading.fee_rate)} fee`,
+    trading.fee_fixed && `${formatShort(trading.fee_fixed)} fixed`,
     trading.slippage && `${formatPercent(trading.slippage)} slip`].filter(Boolean).join(" + ");
-  const size = trading.size_type === "percent" ? formatPercent(trading.size, 0) : `${formatShort(trading.size)} ${trading.size_type === "value" ? "USD" : "shares"}`;
+  const size = trading.size_type === "percent" ? formatPercent(trading.size,
+    0) : `${formatShort(trading.size)} ${trading.size_type === "value" ? "USD" : "shares"}`;
   const stops = [["stop_loss", "stop"], ["take_profit", "take"], ["trailing_stop", "trail"]]
-    .filter(([name]) => trading[name]).map(([name, word]) => `${word} ${formatPercent(trading[name], 1)}`).join(", ") || "none";
+    .filter(([name]) => trading[name]).map(([name,
+      word]) => `${word} ${formatPercent(trading[name], 1)}`).join(", ") || "none";
   const items = [["FILL", trading.fill.replaceAll("_", " ")], ["COSTS", `${costs} per side`],
-    ["PRICES", dataset.adjusted ? "split + dividend adjusted" : "raw"], ["SIZE", `${size}, ${trading.direction.replaceAll("_", " ")}`],
+    ["PRICES", dataset.adjusted ? "split + dividend adjusted" : "raw"],
+      ["SIZE", `${size}, ${trading.direction.replaceAll("_", " ")}`],
     ["STOPS", stops], ["RF", formatPercent(trading.risk_free, 1)]];
   const { warnings } = summary;
   const count = warnings.length;
   fill($("#assumptions"),
-    summary.metrics.ruined && h("span", { class: "word", text: "RUINED", tabindex: "0", data: { tip: metricDefinition("ruined") } }),
+    summary.metrics.ruined && h("span",
+      { class: "word", text: "RUINED", tabindex: "0", data: { tip: metricDefinition("ruined") } }),
     items.map(([name, text]) => h("span", {}, h("i", { text: name }), text)),
-    count > 0 && h("span", { class: "warnings", tabindex: "0", data: { tip: warnings.map((item) => item.message).join("\n") } }, h("span", { class: "word", text: count === 1 ? "1 WARNING" : `${count} WARNINGS` }),
+    count > 0 && h("span", { class: "warnings", tabindex: "0",
+      data: { tip: warnings.map((item) => item.message).join("\n") } },
+      h("span", { class: "word", text: count === 1 ? "1 WARNING" : `${count} WARNINGS` }),
       ` ${warnings[0].message}`));
 }

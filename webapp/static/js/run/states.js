@@ -10,7 +10,8 @@ const FAILURES = {
   out_of_memory: ["Not enough memory", "Choose a shorter date range."],
   attempts_exhausted: ["The worker stopped again and again", ""],
 };
-const UNKNOWN_FAILURE = ["The run failed", "Run it again; if it fails again, copy the report for whoever runs this platform."];
+const UNKNOWN_FAILURE = ["The run failed",
+  "Run it again; if it fails again, copy the report for whoever runs this platform."];
 const MAX_BOXES = 12;
 let lastSpoken = "";
 
@@ -51,7 +52,8 @@ export function showQueued(run, delay, onCancel) {
   showPanel({ isWaiting: true },
     h("h2", {}, title),
     position && h("div", { class: "queue-boxes", "aria-hidden": "true" },
-      Array.from({ length: Math.min(position, MAX_BOXES) }, (_, idx) => h("span", { class: idx + 1 === Math.min(position, MAX_BOXES) ? "is-own" : "", text: idx + 1 }))),
+      Array.from({ length: Math.min(position, MAX_BOXES) },
+        (_, idx) => h("span", { class: idx + 1 === Math.min(position, MAX_BOXES) ? "is-own" : "", text: idx + 1 }))),
     h("p", { text: "Waiting for a worker." }),
     h("p", {}, cancelButton(onCancel), h("small", { text: `asks again every ${(delay / 1000).toFixed(1)} s` })),
     h("p", { class: "hint", text: `run ${run.run_id}` }));
@@ -64,11 +66,13 @@ export function showRunning(run, onCancel) {
   const current = STAGES.indexOf(run.stage);
   showPanel({ isWaiting: true },
     h("h2", {}, "Running, ", h("span", { class: "amber", text: `${percent}%` })),
-    h("div", { class: "meter", role: "progressbar", "aria-valuenow": percent, "aria-valuemin": 0, "aria-valuemax": 100, "aria-label": "progress" },
+    h("div", { class: "meter", role: "progressbar", "aria-valuenow": percent, "aria-valuemin": 0, "aria-valuemax": 100,
+      "aria-label": "progress" },
       h("span", { style: { width: `${percent}%` } })),
     current >= 0
       ? h("ol", { class: "stages" }, STAGES.map((stage, idx) => h("li", { class: idx === current ? "is-current" : "" },
-        h("span", { text: stage }), h("span", { text: idx < current ? "done" : idx === current ? "at work" : "waiting" }))))
+        h("span", { text: stage }),
+          h("span", { text: idx < current ? "done" : idx === current ? "at work" : "waiting" }))))
       : run.stage && h("p", { text: run.stage }),
     h("p", {}, cancelButton(onCancel), run.attempt > 1 && h("small", { text: `attempt ${run.attempt}` })),
     h("p", { class: "hint", text: `run ${run.run_id}` }));
@@ -88,7 +92,8 @@ export function showFailed(run, onRetry) {
   showPanel({ isWaiting: false },
     h("h2", {}, h("span", { class: "word", text: "FAILED" }), ` ${title}`),
     h("table", { class: "grid facts" }, h("tbody", {}, errors.map((item) => [
-      fact("where", item.field), fact("found", item.value === null || item.value === undefined ? "" : String(item.value)),
+      fact("where", item.field),
+        fact("found", item.value === null || item.value === undefined ? "" : String(item.value)),
       fact("rule", item.message)]), !errors.length && fact("why", error.message))),
     h("p", {}, h("span", { class: "amber", text: "DO " }), error.remedy ? sentence(error.remedy) : advice,
       " Nothing was stored of this run's result."),
@@ -108,7 +113,8 @@ export function showCancelled(run, onRetry) {
   showPanel({ isWaiting: false },
     h("h2", { text: "Cancelled" }),
     h("p", { text: "The run was stopped before it was done; it has no result." }),
-    h("p", { class: "button-row" }, h("button", { type: "button", class: "btn btn-primary", text: "Run again", on: { click: onRetry } })),
+    h("p", { class: "button-row" },
+      h("button", { type: "button", class: "btn btn-primary", text: "Run again", on: { click: onRetry } })),
     h("p", { class: "hint", text: `run ${run.run_id}` }));
   speakOnce("Cancelled");
 }

@@ -3,7 +3,7 @@
 import { fill, h } from "../lib/dom.js";
 import { DASH, formatCount, formatSignedPercent, signClass } from "../lib/format.js";
 import {
-  formatMetric, GROUPS, METRIC_NAMES, metricClass, metricDefinition, metricLabel, RAIL_GROUPS, ROOMY_GROUPS,
+  describeMetric, formatMetric, GROUPS, METRIC_NAMES, metricClass, metricLabel, RAIL_GROUPS, ROOMY_GROUPS,
 } from "../lib/metrics.js";
 import { roveTerms, term } from "../lib/tooltip.js";
 
@@ -15,7 +15,8 @@ export function showStats(root, { summary }, pictures) {
   const others = Object.keys(summary.metrics)
     .filter((name) => !shown.has(name) && !METRIC_NAMES.includes(name) && !name.startsWith("benchmark_"));
   const groups = others.length ? [...GROUPS, ["Other", others]] : GROUPS;
-  const metrics = h("div", { class: "stat-groups" }, groups.map(([title, names]) => metricTable(title, names, summary, true)));
+  const metrics = h("div", { class: "stat-groups" },
+    groups.map(([title, names]) => metricTable(title, names, summary, true)));
   roveTerms(metrics);
   for (const [idx, item] of [...metrics.querySelectorAll(".term")].entries()) item.tabIndex = idx === 0 ? 0 : -1;
   fill(root, h("div", { class: "stats scroll", tabindex: "0", role: "region", "aria-label": "All metrics and returns" },
@@ -26,14 +27,16 @@ export function showStats(root, { summary }, pictures) {
 export function showRail(root, summary) {
   const groups = [...RAIL_GROUPS.map((group) => [...group, ""]), ...ROOMY_GROUPS.map((group) => [...group, "roomy"])];
   fill(root, h("div", { class: "rail-body" },
-    groups.map(([title, names, className]) => metricTable(title, names, summary, false, className)), yearTable(summary.returns.yearly)));
+    groups.map(([title, names, className]) => metricTable(title, names, summary, false, className)),
+      yearTable(summary.returns.yearly)));
   roveTerms(root);
 }
 
 function metricTable(title, names, summary, hasReasons, className = "") {
   const id = `group-${title.toLowerCase().replaceAll(/\W+/g, "-")}${hasReasons ? "" : "-rail"}`;
   return h("table", { class: `grid stat-table ${className}`, "aria-labelledby": id },
-    h("thead", {}, h("tr", {}, h("th", { scope: "col", id, text: title }), h("th", { scope: "col", class: "n", text: "Run" }), h("th", { scope: "col", class: "n", text: "B&H" }))),
+    h("thead", {}, h("tr", {}, h("th", { scope: "col", id, text: title }),
+      h("th", { scope: "col", class: "n", text: "Run" }), h("th", { scope: "col", class: "n", text: "B&H" }))),
     h("tbody", {}, names.map((name, idx) => metricRow(name, summary, hasReasons, idx === 0 && !hasReasons))));
 }
 
@@ -42,9 +45,9 @@ function metricRow(name, summary, hasReasons, isStop) {
   const held = summary.benchmark[name];
   const why = summary.undefined[name];
   return h("tr", { data: { metric: name } },
-    h("th", { scope: "row" }, term(metricLabel(name), metricDefinition(name), isStop),
+    h("th", { scope: "row" }, term(metricLabel(name), describeMetric(name, why), isStop),
       hasReasons && why && h("small", { class: "why", text: why })),
-    h("td", { class: `n ${metricClass(name, value)}`, title: why, text: formatMetric(name, value) }),
+    h("td", { class: `n ${metricClass(name, value)}`, text: formatMetric(name, value) }),
     h("td", { class: "n second", text: held === undefined ? DASH : formatMetric(name, held) }));
 }
 
@@ -53,11 +56,14 @@ function monthTable({ monthly, yearly }) {
   for (const row of monthly) byYear.get(row.year).months[row.month - 1] = row;
   return h("table", { class: "grid months" },
     h("caption", {}, "Returns by month and year, %"),
-    h("thead", {}, h("tr", {}, h("th", { scope: "col", text: "Year" }), MONTHS.map((text) => h("th", { scope: "col", class: "n", text })),
+    h("thead", {}, h("tr", {}, h("th", { scope: "col", text: "Year" }),
+      MONTHS.map((text) => h("th", { scope: "col", class: "n", text })),
       ["Run", "B&H", "Diff PP"].map((text) => h("th", { scope: "col", class: "n", text })))),
     h("tbody", {}, [...byYear.values()].map((row) => h("tr", {}, h("th", { scope: "row", text: row.year }),
-      row.months.map((month) => percentCell(month && month.run, month && `buy & hold ${formatSignedPercent(month.benchmark, 1)}`)),
-      percentCell(row.run, null, "total"), h("td", { class: "n second", text: bare(row.benchmark) }), differenceCell(row)))));
+      row.months.map((month) => percentCell(month && month.run,
+        month && `buy & hold ${formatSignedPercent(month.benchmark, 1)}`)),
+      percentCell(row.run, null, "total"), h("td", { class: "n second", text: bare(row.benchmark) }),
+        differenceCell(row)))));
 }
 
 function bare(value) {
@@ -78,7 +84,8 @@ function differenceCell({ run, benchmark }) {
 
 function yearTable(yearly) {
   return h("table", { class: "grid stat-table" },
-    h("thead", {}, h("tr", {}, h("th", { scope: "col", text: "Year" }), ["Run", "B&H", "Diff PP"].map((text) => h("th", { scope: "col", class: "n", text })))),
+    h("thead", {}, h("tr", {}, h("th", { scope: "col", text: "Year" }),
+      ["Run", "B&H", "Diff PP"].map((text) => h("th", { scope: "col", class: "n", text })))),
     h("tbody", {}, yearly.map((row) => h("tr", {}, h("th", { scope: "row", text: row.year }),
       h("td", { class: `n ${signClass(row.run)}`, text: formatSignedPercent(row.run, 1) }),
       h("td", { class: "n second", text: formatSignedPercent(row.benchmark, 1) }), differenceCell(row)))));
@@ -88,7 +95,10 @@ function warningTable({ warnings }) {
   return h("table", { class: "grid warnings-table" },
     h("caption", {}, "Data quality"),
     h("tbody", {}, warnings.length
-      ? warnings.map((item) => h("tr", {}, h("th", { scope: "row" }, h("span", { class: "word", text: "!" }), ` ${item.code.replaceAll("_", " ")}`),
-        h("td", { class: "n", text: formatCount(item.count) }), h("td", { text: item.first || "" }), h("td", { class: "wrap", text: item.message })))
-      : h("tr", {}, h("td", { class: "second", text: "No warnings: no jump above 40 %, no gap of more than 7 days, no bar without volume." }))));
+      ? warnings.map((item) => h("tr", {},
+        h("th", { scope: "row" }, h("span", { class: "word", text: "!" }), ` ${item.code.replaceAll("_", " ")}`),
+        h("td", { class: "n", text: formatCount(item.count) }), h("td", { text: item.first || "" }),
+          h("td", { class: "wrap", text: item.message })))
+      : h("tr", {}, h("td", { class: "second",
+        text: "No warnings: no jump above 40 %, no gap of more than 7 days, no bar without volume." }))));
 }

@@ -10,9 +10,6 @@ const TESTS = {
   "=": (a, b) => a === b || String(a).startsWith(String(b)), "!=": (a, b) => !String(a).startsWith(String(b)),
 };
 
-/** Names that an expression may use. */
-export const FILTER_FIELDS = Object.keys(FIELDS);
-
 /**
  * Read a filter; percent signs divide by 100.
  * @param {string} text
@@ -28,7 +25,7 @@ export function parseTradeFilter(text) {
     }
     const [, name, operator, raw] = match;
     const field = FIELDS[name.toLowerCase()];
-    if (!field) return { test: () => true, error: `no column ${name}; there is ${FILTER_FIELDS.join(", ")}` };
+    if (!field) return { test: () => true, error: `no column ${name}; there is ${Object.keys(FIELDS).join(", ")}` };
     const number = raw.endsWith("%") ? Number(raw.slice(0, -1)) / 100 : Number(raw);
     tests.push((trade) => {
       const value = trade[field];

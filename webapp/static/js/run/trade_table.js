@@ -15,10 +15,12 @@ const BAR = { width: 170, height: 14 };
 const COLUMNS = [
   ["number", "#", true, (trade) => trade.number],
   ["entry_time", "Entry", false, (trade) => trade.entry_time.replace("T", " ").replace(":00Z", "")],
-  ["exit_time", "Exit", false, (trade) => (trade.exit_reason === "open" ? "open" : trade.exit_time.replace("T", " ").replace(":00Z", ""))],
+  ["exit_time", "Exit", false,
+    (trade) => (trade.exit_reason === "open" ? "open" : trade.exit_time.replace("T", " ").replace(":00Z", ""))],
   ["direction", "Side", false, (trade) => trade.direction],
   ["bars_held", "Bars", true, (trade) => formatCount(trade.bars_held)],
-  ["shares", "Shares", true, (trade) => (trade.shares >= 1000 ? formatCount(trade.shares) : formatNumber(trade.shares))],
+  ["shares", "Shares", true,
+    (trade) => (trade.shares >= 1000 ? formatCount(trade.shares) : formatNumber(trade.shares))],
   ["entry_price", "Entry px", true, (trade) => formatPrice(trade.entry_price)],
   ["exit_price", "Exit px", true, (trade) => formatPrice(trade.exit_price)],
   ["commission", "Costs", true, (trade) => formatCount(trade.commission)],
@@ -48,7 +50,8 @@ export class TradeTable {
     this.foot = h("tfoot", { role: "rowgroup" });
     this.grid = h("table", { class: "grid list trades", role: "grid", "aria-label": "Trades" },
       h("thead", { role: "rowgroup" }, this.head), this.body, this.foot);
-    this.scroller = h("div", { class: "scroll trade-scroll", tabindex: "0", role: "group", "aria-label": "Trades; arrows move, Enter zooms" }, this.grid);
+    this.scroller = h("div", { class: "scroll trade-scroll", tabindex: "0", role: "group",
+      "aria-label": "Trades; arrows move, Enter zooms" }, this.grid);
     root.replaceChildren(this.scroller);
     this.scroller.addEventListener("scroll", () => this.drawRows(), { passive: true });
     this.scroller.addEventListener("keydown", (event) => this.onKey(event));
@@ -69,7 +72,8 @@ export class TradeTable {
     this.rows = rows;
     this.keys = keys;
     this.grid.setAttribute("aria-rowcount", String(rows.length + 1));
-    const reach = rows.reduce((most, trade) => Math.max(most, Math.abs(trade.mae ?? 0), Math.abs(trade.mfe ?? 0)), 0.01);
+    const reach = rows.reduce((most, trade) => Math.max(most, Math.abs(trade.mae ?? 0), Math.abs(trade.mfe ?? 0)),
+      0.01);
     const low = rows.reduce((least, trade) => Math.min(least, trade.mae ?? 0, trade.return ?? 0), -reach * 0.05);
     const high = rows.reduce((most, trade) => Math.max(most, trade.mfe ?? 0, trade.return ?? 0), reach * 0.05);
     this.position = (value) => ((value - low) / (high - low)) * (BAR.width - 4) + 2;
@@ -83,8 +87,10 @@ export class TradeTable {
     fill(this.head, COLUMNS.map(([field, text, isFigure]) => {
       const key = this.keys.find((each) => each.field === field);
       const sorted = key ? (key.isDown ? "descending" : "ascending") : "none";
-      return h("th", { scope: "col", role: "columnheader", class: isFigure ? "n" : "", "aria-sort": field ? sorted : null },
-        field ? h("button", { type: "button", class: "sort", on: { click: (event) => this.handlers.onSort(field, event.shiftKey) } },
+      return h("th", { scope: "col", role: "columnheader", class: isFigure ? "n" : "",
+        "aria-sort": field ? sorted : null },
+        field ? h("button", { type: "button", class: "sort",
+          on: { click: (event) => this.handlers.onSort(field, event.shiftKey) } },
           text, key && h("span", { "aria-hidden": "true", text: key.isDown ? " ▼" : " ▲" })) : text);
     }));
   }
@@ -92,11 +98,15 @@ export class TradeTable {
   drawFoot(totals) {
     const reasons = Object.entries(totals.reasons).map(([name, count]) => `${count} ${name}`).join(" ");
     const cells = { entry_time: `${formatCount(totals.n_closed)} closed`, bars_held: formatNumber(totals.mean_bars, 1),
-      commission: formatCount(totals.commission), pnl: formatSignedMoney(totals.pnl), return: formatSignedPercent(totals.mean_return),
-      mae: formatPercent(totals.mean_mae, 1), mfe: formatSignedPercent(totals.mean_mfe, 1), "": "means; P&L and costs are sums", exit_reason: reasons };
+      commission: formatCount(totals.commission), pnl: formatSignedMoney(totals.pnl),
+        return: formatSignedPercent(totals.mean_return),
+      mae: formatPercent(totals.mean_mae, 1), mfe: formatSignedPercent(totals.mean_mfe, 1),
+        "": "means; P&L and costs are sums", exit_reason: reasons };
     const colored = { pnl: totals.pnl, return: totals.mean_return };
-    fill(this.foot, h("tr", { role: "row" }, COLUMNS.map(([field, , isFigure]) => h("td", { role: "gridcell", text: cells[field] || "",
-      class: [isFigure ? "n" : "", field in colored ? signClass(colored[field]) : "", field === "entry_time" ? "amber" : ""].join(" ") }))));
+    fill(this.foot, h("tr", { role: "row" },
+      COLUMNS.map(([field, , isFigure]) => h("td", { role: "gridcell", text: cells[field] || "",
+      class: [isFigure ? "n" : "", field in colored ? signClass(colored[field]) : "",
+        field === "entry_time" ? "amber" : ""].join(" ") }))));
   }
 
   drawRows() {
@@ -106,25 +116,32 @@ export class TradeTable {
     const key = `${first}-${last}-${this.rows.indexOf(this.selected)}`;
     if (key === this.drawn) return;
     this.drawn = key;
-    const spacer = (count) => count > 0 && h("tr", { "aria-hidden": "true", class: "spacer" }, h("td", { colspan: COLUMNS.length, style: { height: `${count * this.rowHeight}px` } }));
-    fill(this.body, spacer(first), this.rows.slice(first, last).map((trade, idx) => this.buildRow(trade, first + idx)), spacer(this.rows.length - last),
-      this.rows.length === 0 && h("tr", {}, h("td", { colspan: COLUMNS.length, class: "second", text: "no trade fits" })));
+    const spacer = (count) => count > 0 && h("tr", { "aria-hidden": "true", class: "spacer" },
+      h("td", { colspan: COLUMNS.length, style: { height: `${count * this.rowHeight}px` } }));
+    fill(this.body, spacer(first), this.rows.slice(first, last).map((trade, idx) => this.buildRow(trade, first + idx)),
+      spacer(this.rows.length - last),
+      this.rows.length === 0 && h("tr", {},
+        h("td", { colspan: COLUMNS.length, class: "second", text: "no trade fits" })));
   }
 
   buildRow(trade, at) {
     const isChosen = trade === this.selected;
-    return h("tr", { role: "row", data: { at }, "aria-rowindex": at + 2, "aria-selected": String(isChosen), class: isChosen ? "is-selected" : "" },
-      COLUMNS.map(([, , isFigure, cell, cellClass]) => h("td", { role: "gridcell", class: [isFigure ? "n" : "", cellClass ? cellClass(trade) : ""].join(" ") },
+    return h("tr", { role: "row", data: { at }, "aria-rowindex": at + 2, "aria-selected": String(isChosen),
+      class: isChosen ? "is-selected" : "" },
+      COLUMNS.map(([, , isFigure, cell, cellClass]) => h("td",
+        { role: "gridcell", class: [isFigure ? "n" : "", cellClass ? cellClass(trade) : ""].join(" ") },
         cell ? String(cell(trade)) : this.excursion(trade))));
   }
 
   excursion(trade) {
     const [from, to, zero, result] = [trade.mae ?? 0, trade.mfe ?? 0, 0, trade.return ?? 0].map(this.position);
     const middle = BAR.height / 2;
-    return h("svg:svg", { width: BAR.width, height: BAR.height, role: "img", "aria-label": `between ${formatPercent(trade.mae, 1)} and ${formatSignedPercent(trade.mfe, 1)}` },
+    return h("svg:svg", { width: BAR.width, height: BAR.height, role: "img",
+      "aria-label": `between ${formatPercent(trade.mae, 1)} and ${formatSignedPercent(trade.mfe, 1)}` },
       h("svg:rect", { x: from, y: middle - 1.5, width: Math.max(to - from, 1), height: 3, fill: COLORS.control }),
       h("svg:rect", { x: zero, y: 1, width: 1, height: BAR.height - 2, fill: COLORS.second }),
-      h("svg:rect", { x: result - 1.5, y: 2, width: 3, height: BAR.height - 4, fill: result >= zero ? COLORS.gain : COLORS.loss }));
+      h("svg:rect", { x: result - 1.5, y: 2, width: 3, height: BAR.height - 4,
+        fill: result >= zero ? COLORS.gain : COLORS.loss }));
   }
 
   /** Select without telling anybody. @param {Object|null} trade */

@@ -1,7 +1,7 @@
 /** Tab 5: the table of trades, the price around the chosen one, the histogram of returns. */
 
 import { drawHistogram } from "../charts/histogram.js";
-import { indicatorPane, pricePane } from "../charts/panes.js";
+import { indicatorPanes, pricePane } from "../charts/panes.js";
 import { ChartStack } from "../charts/stack.js";
 import { COLORS } from "../charts/theme.js";
 import { readAddress, writeAddress } from "../lib/address.js";
@@ -32,10 +32,14 @@ export class TradesTab {
 
   build(root) {
     this.error = h("span", { class: "filter-error", role: "alert" });
-    const input = h("input", { class: "form-control", id: "trade-filter", type: "search", value: this.filter, autocomplete: "off",
-      placeholder: "e.g. return<0 reason=stop_loss", on: { input: debounce((event) => this.setFilter(event.target.value), 120) } });
-    this.buttons = Object.keys(SHOWN).map((name) => h("button", { type: "button", class: "btn toggle", data: { show: name },
-      text: `${name} ${formatCount(this.trades.filter(SHOWN[name]).length)}`, on: { click: () => this.setShown(name) } }));
+    const input = h("input", { class: "form-control", id: "trade-filter", type: "search", value: this.filter,
+      autocomplete: "off",
+      placeholder: "e.g. return<0 reason=stop_loss",
+        on: { input: debounce((event) => this.setFilter(event.target.value), 120) } });
+    this.buttons = Object.keys(SHOWN).map((name) => h("button",
+      { type: "button", class: "btn toggle", data: { show: name },
+      text: `${name} ${formatCount(this.trades.filter(SHOWN[name]).length)}`,
+        on: { click: () => this.setShown(name) } }));
     const tableBox = h("div", { class: "trade-table" });
     this.heading = h("div", { class: "trade-heading" });
     this.chartBox = h("div", { class: "charts" });
@@ -43,14 +47,17 @@ export class TradesTab {
     const { n_closed: closed } = this.view.result.summary.trade_totals;
     const binWidth = this.view.result.summary.trade_histogram.bin_width;
     fill(root, h("div", { class: "trades-tab" },
-      h("div", { class: "filter-bar" }, h("label", { for: "trade-filter", text: "Filter" }), input, this.buttons, this.error,
-        h("span", { class: "hint wide-only", text: "↑↓ select · ⏎ zoom · click a heading to sort, shift-click adds a key" })),
+      h("div", { class: "filter-bar" }, h("label", { for: "trade-filter", text: "Filter" }), input, this.buttons,
+        this.error,
+        h("span", { class: "hint wide-only",
+          text: "↑↓ select · ⏎ zoom · click a heading to sort, shift-click adds a key" })),
       tableBox,
       h("div", { class: "trade-detail" },
         h("div", { class: "trade-chart" }, this.heading, this.chartBox),
         h("section", { class: "trade-histogram" },
           h("header", { class: "pane-head" }, h("h3", { text: "Return per trade" }),
-            h("span", { class: "push", text: binWidth ? `${formatCount(closed)} closed, bin ${binWidth * 100}%` : "" })),
+            h("span", { class: "push",
+              text: binWidth ? `${formatCount(closed)} closed, bin ${binWidth * 100}%` : "" })),
           this.histogram))));
     this.table = new TradeTable(tableBox, {
       onSort: (field, isAdded) => this.sortBy(field, isAdded),
@@ -88,7 +95,8 @@ export class TradesTab {
     this.error.textContent = error;
     for (const button of this.buttons) button.setAttribute("aria-pressed", String(button.dataset.show === this.shown));
     const rows = sortTrades(this.trades.filter((trade) => SHOWN[this.shown](trade) && test(trade)), this.keys);
-    this.table.show(rows, this.keys.length ? this.keys : [{ field: "entry_time", isDown: false }], this.view.result.summary.trade_totals);
+    this.table.show(rows, this.keys.length ? this.keys : [{ field: "entry_time", isDown: false }],
+      this.view.result.summary.trade_totals);
     this.table.select(this.chosen);
     writeAddress({ filter: this.filter, show: this.shown === "all" ? null : this.shown, sort: writeSort(this.keys) });
   }
@@ -113,7 +121,8 @@ export class TradesTab {
       return;
     }
     fill(this.heading, h("h3", { text: `Trade ${trade.number}` }),
-      h("span", { class: "text", text: `${trade.entry_time} → ${trade.exit_reason === "open" ? "open" : trade.exit_time}` }),
+      h("span", { class: "text",
+        text: `${trade.entry_time} → ${trade.exit_reason === "open" ? "open" : trade.exit_time}` }),
       h("span", { class: "text", text: `${formatCount(trade.bars_held)} bars` }),
       h("span", { class: signClass(trade.return), text: formatSignedPercent(trade.return) }),
       h("span", { class: signClass(trade.pnl), text: `${formatSignedMoney(trade.pnl)} USD` }),
@@ -125,7 +134,8 @@ export class TradesTab {
   }
 
   tell({ mfe, mae, exit_reason: reason }) {
-    const words = { stop_loss: "then hit the stop", trailing_stop: "then fell back to the trailing stop", take_profit: "and took its profit",
+    const words = { stop_loss: "then hit the stop", trailing_stop: "then fell back to the trailing stop",
+      take_profit: "and took its profit",
       signal: "and left on a signal", ruin: "and ended in ruin", open: "and is still open" };
     return `${mfe > -mae ? `ran ${formatSignedPercent(mfe, 1)} its way` : `went ${formatSignedPercent(mae, 1)} against it`}, ${words[reason] || reason}`;
   }
@@ -138,9 +148,10 @@ export class TradesTab {
   buildStack(range) {
     const { result, isLog, onError } = this.view;
     const context = { ...result, trades: this.trades };
-    const panes = [pricePane(context, isLog, { selected: () => this.chosen, levels: () => this.levels(), weight: 2.4 }), indicatorPane(context)];
+    const panes = [pricePane(context, isLog, { selected: () => this.chosen, levels: () => this.levels(), weight: 2.4 }),
+      ...indicatorPanes(context)];
     this.stack = new ChartStack(this.chartBox, {
-      panes: panes.filter(Boolean), label: "Price around the trade", nBars: result.summary.n_bars, spacing: result.summary.spacing,
+      panes, label: "Price around the trade", nBars: result.summary.n_bars, spacing: result.summary.spacing,
       range, onError, load: (...where) => loadSeries(result.runId, ...where),
     });
   }
@@ -150,8 +161,10 @@ export class TradesTab {
     const { entry_price: entry, direction } = this.chosen;
     const side = direction === "long" ? 1 : -1;
     return [{ value: entry, label: "entry", color: COLORS.text },
-      stop && { value: entry * (1 - side * stop), label: `stop ${formatSignedPercent(stop, 0).slice(1)}`, color: COLORS.loss },
-      take && { value: entry * (1 + side * take), label: `take ${formatSignedPercent(take, 0).slice(1)}`, color: COLORS.gain }].filter(Boolean);
+      stop && { value: entry * (1 - side * stop), label: `stop ${formatSignedPercent(stop, 0).slice(1)}`,
+        color: COLORS.loss },
+      take && { value: entry * (1 + side * take), label: `take ${formatSignedPercent(take, 0).slice(1)}`,
+        color: COLORS.gain }].filter(Boolean);
   }
 
   drawHistogram() {

@@ -24,7 +24,8 @@ function excess(run) {
 
 function figure(name, title, format, isSigned = false) {
   const read = metric(name);
-  return { name, title, isFigure: true, read, cell: (run) => format(read(run)), className: isSigned ? (run) => signClass(read(run)) : undefined };
+  return { name, title, isFigure: true, read, cell: (run) => format(read(run)),
+    className: isSigned ? (run) => signClass(read(run)) : undefined };
 }
 
 /**
@@ -35,28 +36,34 @@ function figure(name, title, format, isSigned = false) {
 export function buildColumns(boot, describeTrading) {
   const ruleOf = (run) => formatRule(findRule(boot, run.rule), run.spec);
   return [
-    { name: "run_id", title: "Run", read: (run) => run.run_id, cell: (run) => h("a", { href: `/?run=${run.run_id}`, tabindex: "-1", text: shortId(run.run_id) }) },
-    { name: "submitted_at", title: "Time", read: (run) => run.submitted_at, cell: (run) => formatStamp(run.submitted_at).slice(5) },
+    { name: "run_id", title: "Run", read: (run) => run.run_id,
+      cell: (run) => h("a", { href: `/?run=${run.run_id}`, tabindex: "-1", text: shortId(run.run_id) }) },
+    { name: "submitted_at", title: "Time", read: (run) => run.submitted_at,
+      cell: (run) => formatStamp(run.submitted_at).slice(5) },
     { name: "state", title: "State", read: (run) => run.state, cell: (run) => stateCell(run) },
     { name: "symbol", title: "Data", read: (run) => run.symbol, cell: (run) => run.symbol },
     { name: "rule", title: "Rule", read: ruleOf, cell: ruleOf },
-    { name: "trading", title: "Trading", read: (run) => describeTrading(run.spec).join(" "), cell: (run) => describeTrading(run.spec).join(" "), className: () => "second clip" },
+    { name: "trading", title: "Trading", read: (run) => describeTrading(run.spec).join(" "),
+      cell: (run) => describeTrading(run.spec).join(" "), className: () => "second clip" },
     { name: "span", title: "Span", read: (run) => run.spec.start || run.spec.dataset.start,
       cell: (run) => `${(run.spec.start || run.spec.dataset.start).slice(0, 7)}…${(run.spec.end || run.spec.dataset.end).slice(0, 7)}`, className: () => "second" },
     figure("total_return", "Return", (value) => formatSignedPercent(value, 1), true),
-    { name: "excess", title: "vs B&H PP", isFigure: true, read: excess, cell: (run) => formatSignedPercent(excess(run), 0).replace("%", ""), className: (run) => signClass(excess(run)) },
+    { name: "excess", title: "vs B&H PP", isFigure: true, read: excess,
+      cell: (run) => formatSignedPercent(excess(run), 0).replace("%", ""), className: (run) => signClass(excess(run)) },
     figure("cagr", "CAGR", (value) => formatSignedPercent(value, 1), true),
     figure("sharpe", "Sharpe", (value) => formatNumber(value)),
     figure("max_drawdown", "Max DD", (value) => formatPercent(value, 1), true),
     figure("win_rate", "Wins", (value) => formatPercent(value, 0)),
     figure("n_trades", "N", formatCount),
     figure("exposure", "Expo", (value) => formatPercent(value, 0)),
-    { name: "tags", title: "Tags", read: (run) => run.tags.join(", "), cell: (run) => run.tags.join(", "), className: () => "amber clip" },
+    { name: "tags", title: "Tags", read: (run) => run.tags.join(", "), cell: (run) => run.tags.join(", "),
+      className: () => "amber clip" },
     { name: "note", title: "Note", read: (run) => run.note, cell: (run) => run.note, className: () => "second clip" },
   ];
 }
 
 function stateCell(run) {
   const text = run.state === "running" ? `running ${Math.round((run.progress || 0) * 100)}%` : WORDS[run.state];
-  return run.state === "failed" ? h("span", { class: "word", text: "FAILED" }) : h("span", { class: run.state === "succeeded" ? "second" : "amber", text });
+  return run.state === "failed" ? h("span", { class: "word", text: "FAILED" }) : h("span",
+    { class: run.state === "succeeded" ? "second" : "amber", text });
 }

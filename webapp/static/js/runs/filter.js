@@ -1,11 +1,13 @@
 /** The search expression of the runs page: conditions on figures, words in the texts. */
 
 const ALIASES = {
-  return: "total_return", trades: "n_trades", dd: "max_drawdown", drawdown: "max_drawdown", wins: "win_rate", expo: "exposure",
+  return: "total_return", trades: "n_trades", dd: "max_drawdown", drawdown: "max_drawdown", wins: "win_rate",
+    expo: "exposure",
 };
 const CONDITION = /^([a-z_]+)(<=|>=|!=|=|<|>)(.+)$/i;
 const COMPARE = {
-  "<": (a, b) => a < b, ">": (a, b) => a > b, "<=": (a, b) => a <= b, ">=": (a, b) => a >= b, "=": (a, b) => a === b, "!=": (a, b) => a !== b,
+  "<": (a, b) => a < b, ">": (a, b) => a > b, "<=": (a, b) => a <= b, ">=": (a, b) => a >= b, "=": (a, b) => a === b,
+    "!=": (a, b) => a !== b,
 };
 
 /**
@@ -27,7 +29,8 @@ function condition([, rawName, operator, raw]) {
   return (run) => {
     const value = readValue(run, name);
     if (value === null || value === undefined) return false;
-    return typeof value === "number" ? COMPARE[operator](value, number) : COMPARE[operator](String(value).toLowerCase(), raw.toLowerCase());
+    return typeof value === "number" ? COMPARE[operator](value, number) : COMPARE[operator](String(value).toLowerCase(),
+      raw.toLowerCase());
   };
 }
 

@@ -31,10 +31,12 @@ class RunsPage {
 
   readFilters() {
     const address = readAddress();
-    const choices = { symbol: this.boot.datasets.map((item) => item.symbol), rule: this.boot.rules.map((rule) => rule.name), state: STATES };
+    const choices = { symbol: this.boot.datasets.map((item) => item.symbol),
+      rule: this.boot.rules.map((rule) => rule.name), state: STATES };
     for (const [name, values] of Object.entries(choices)) {
       const known = new Set(values.concat(address[name] || []));
-      fill($(`#filter-${name}`), h("option", { value: "", text: "all" }), [...known].map((value) => h("option", { value, text: value })));
+      fill($(`#filter-${name}`), h("option", { value: "", text: "all" }),
+        [...known].map((value) => h("option", { value, text: value })));
     }
     for (const name of FILTERS) $(`#filter-${name}`).value = address[name] || "";
     $("#runs-search").value = address.q || "";
@@ -70,7 +72,8 @@ class RunsPage {
   /** Load the newest page, or the one after `cursor`. @param {string|null} [cursor] */
   async load(cursor = null) {
     const query = new URLSearchParams({ limit: PAGE_SIZE });
-    for (const name of FILTERS) if ($(`#filter-${name}`).value.trim()) query.set(name, $(`#filter-${name}`).value.trim());
+    for (const name of FILTERS) if ($(`#filter-${name}`).value.trim()) query.set(name,
+      $(`#filter-${name}`).value.trim());
     if (cursor) query.set("cursor", cursor);
     await this.guard(async () => {
       const page = await request(`/api/v1/runs?${query}`);
@@ -107,7 +110,8 @@ class RunsPage {
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       $("#runs-error").textContent = error.isTrouble ? "" : error.message;
-      if (error.isTrouble) showTrouble({ title: error.title || "The platform is in trouble", text: error.message, retry });
+      if (error.isTrouble) showTrouble({ title: error.title || "The platform is in trouble", text: error.message,
+        retry });
     }
   }
 
@@ -126,7 +130,8 @@ class RunsPage {
     fill($("#runs-table"),
       h("thead", {}, h("tr", {}, this.columns.map((column) => this.heading(column)))),
       h("tbody", {}, rows.length ? rows.map((run) => this.buildRow(run))
-        : h("tr", {}, h("td", { colspan: this.columns.length, class: "second", text: this.runs.length ? "No run fits the search." : "No run yet: type a command, for example AAPL RSI 14 30 70 GO." }))));
+        : h("tr", {}, h("td", { colspan: this.columns.length, class: "second",
+          text: this.runs.length ? "No run fits the search." : "No run yet: type a command, for example AAPL RSI 14 30 70 GO." }))));
     this.drawActions();
   }
 
@@ -149,7 +154,9 @@ class RunsPage {
   buildRow(run) {
     const isChosen = run.run_id === this.selectedId;
     return h("tr", { data: { run: run.run_id }, "aria-selected": String(isChosen) },
-      this.columns.map((column) => h("td", { class: [column.isFigure ? "n" : "", column.className ? column.className(run) : ""].join(" ") }, column.cell(run))));
+      this.columns.map((column) => h("td",
+        { class: [column.isFigure ? "n" : "", column.className ? column.className(run) : ""].join(" ") },
+        column.cell(run))));
   }
 
   select(runId) {
@@ -169,7 +176,8 @@ class RunsPage {
 
   drawActions() {
     const run = this.selected;
-    const button = (id, text, act, isMain = false) => h("button", { type: "button", id, class: `btn ${isMain ? "btn-primary" : ""}`, text, on: { click: act } });
+    const button = (id, text, act, isMain = false) => h("button",
+      { type: "button", id, class: `btn ${isMain ? "btn-primary" : ""}`, text, on: { click: act } });
     fill($("#runs-actions"), run && [
       h("span", { class: "amber", text: "SELECTED" }), h("span", { text: run.run_id }),
       button("action-open", "Open", () => this.openSelected(), true),
@@ -201,7 +209,8 @@ class RunsPage {
 
   async remove() {
     const run = this.selected;
-    const isSure = await confirmDialog({ title: `Delete run ${shortId(run.run_id)}`, text: `${run.symbol} ${run.rule}: its result, trades and pictures are removed for good.`, yes: "Delete" });
+    const isSure = await confirmDialog({ title: `Delete run ${shortId(run.run_id)}`,
+      text: `${run.symbol} ${run.rule}: its result, trades and pictures are removed for good.`, yes: "Delete" });
     if (!isSure) return;
     await this.guard(async () => {
       await request(runPath(run.run_id), { method: "DELETE" });
@@ -217,7 +226,8 @@ class RunsPage {
     const { rows } = this;
     const at = rows.findIndex((run) => run.run_id === this.selectedId);
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-    if (step && rows.length) this.select(rows[Math.min(Math.max(at + step * (event.shiftKey ? 10 : 1), 0), rows.length - 1)].run_id);
+    if (step && rows.length) this.select(rows[Math.min(Math.max(at + step * (event.shiftKey ? 10 : 1), 0),
+      rows.length - 1)].run_id);
     else if (event.key === "Enter" && !event.target.closest("button, a")) this.openSelected();
     else return;
     event.preventDefault();
@@ -230,7 +240,8 @@ class RunsPage {
       const safe = typeof value !== "number" && /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
       return /[",\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
     };
-    const lines = [this.columns.map((column) => column.name), ...this.rows.map((run) => this.columns.map((column) => column.read(run)))];
+    const lines = [this.columns.map((column) => column.name),
+      ...this.rows.map((run) => this.columns.map((column) => column.read(run)))];
     saveFile("runs.csv", new Blob([lines.map((line) => line.map(cell).join(",")).join("\r\n")], { type: "text/csv" }));
   }
 }
