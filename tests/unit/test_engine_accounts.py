@@ -270,8 +270,8 @@ EXCURSIONS = [
     ),
     Table(
         "an open trade includes its last bar",
-        [*RANGE[:2], (100, 115, 80, 100, HOLD)],
-        [Expected("long", 1, 2, 100, 100, 100, "open", 0, mae=-0.4, mfe=0.4)],
+        [*RANGE[:2], (100, 150, 50, 100, HOLD)],
+        [Expected("long", 1, 2, 100, 100, 100, "open", 0, mae=-0.5, mfe=0.5)],
     ),
     Table(
         "ruin includes its bar",

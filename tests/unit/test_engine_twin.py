@@ -187,3 +187,41 @@ def test_the_identities_hold_on_every_bar_and_over_the_whole_run(market, trading
     held = np.where(last_fill >= 0, np.append(traded, 0.0)[last_fill], 0.0)
     np.testing.assert_allclose(held, result.position, rtol=1e-9, atol=1e-6)
     assert result.fill_value == pytest.approx((result.fills.shares * result.fills.price).sum())
+
+
+def test_seeded_runs_reach_every_exit_of_either_side_under_every_fill():
+    """What the property tests draw must not leave a corner out; this one counts the corners."""
+    rng = np.random.default_rng(20)
+    reached = set()
+    for _ in range(600):
+        trading = PLAIN | {
+            "fill": str(rng.choice(["next_open", "same_close", "worst_of_bar"])),
+            "direction": str(rng.choice(["long_only", "long_short", "short_only"])),
+            "fee_rate": float(rng.choice([0.0, 0.002])),
+            "fee_fixed": float(rng.choice([0.0, 0.0, 3_000.0])),
+            "slippage": float(rng.choice([0.0, 0.001])),
+            "stop_loss": rng.choice([None, 0.05, 0.3]),
+            "take_profit": rng.choice([None, 0.05, 0.5]),
+            "trailing_stop": rng.choice([None, 0.06, 0.3]),
+            "borrow_rate": float(rng.choice([0.0, 0.2])),
+        }
+        n_bars = int(rng.integers(20, 200))
+        bars = build_walk(rng, n_bars, float(rng.choice([0.02, 0.2])), is_rounded=False)
+        signal = np.where(rng.random(n_bars) < 0.1, rng.choice([1, -1, 2], n_bars), 0)
+        signal = signal.astype(np.int8)
+        config = build_engine_config(trading, 252.0)
+        result = run_engine(*bars, signal, None, config)
+        twin = run_twin(bars, signal, None, trading)
+        assert_same_run(result, twin)
+        streamed = stream_engine(*bars, signal, None, config)
+        assert streamed.tobytes() == measure_headline(result, config).tobytes()
+        reached |= {(trading["fill"], trade.direction, trade.exit_reason) for trade in twin.trades}
+    expected = {
+        (fill, direction, reason)
+        for fill in ("next_open", "same_close", "worst_of_bar")
+        for direction in ("long", "short")
+        for reason in EXIT_REASONS
+    }
+    # A long cannot be ruined at a mark: its value is above 0 and its cash is not negative.
+    impossible = {(fill, "long", "ruin") for fill in ("next_open", "same_close", "worst_of_bar")}
+    assert reached == expected - impossible
