@@ -3,7 +3,7 @@
 import { COLORS, FONT } from "./theme.js";
 import { lowerBound } from "./time_axis.js";
 
-const MAX_CANDLES = 320;
+const CANDLE_PIXELS = 2.6;
 const MARK_GAP = 3;
 // Fewer pixels a trade than this, and marks shrink to specks.
 const CROWDED_PIXELS = 9;
@@ -100,7 +100,7 @@ function clipToPlot(u) {
 /** True where every visible bar is loaded and few enough to draw one by one. */
 export function canDrawCandles(u) {
   const { min, max } = u.scales.x;
-  if (max - min > MAX_CANDLES) return false;
+  if (max - min > u.bbox.width / devicePixelRatio / CANDLE_PIXELS) return false;
   const idx = u.data[0];
   const first = lowerBound(idx, min);
   const last = Math.min(lowerBound(idx, max), idx.length - 1);

@@ -7,8 +7,8 @@
  */
 export function valueTicks(min, max, count, isLog) {
   if (!(max > min)) return [min];
-  // Less than a factor of four reads better with even steps, also on a log axis.
-  return isLog && max / min > 4 ? logTicks(min, max, count) : linearTicks(min, max, count);
+  // Less than a factor of ten reads better with even steps, also on a log axis.
+  return isLog && max / min > 10 ? logTicks(min, max, count) : linearTicks(min, max, count);
 }
 
 function linearTicks(min, max, count) {
