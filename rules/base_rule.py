@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -189,27 +189,6 @@ def list_rules() -> list[BaseRule]:
     """Return all registered rules, by name."""
     _load_rules()
     return [_REGISTRY[name] for name in sorted(_REGISTRY)]
-
-
-def rule_to_json(metadata: RuleMetadata) -> dict[str, Any]:
-    """Return what ``GET /api/v1/rules`` and ``stock-backtest rules`` tell of a rule, JSON-safe.
-
-    Parameters
-    ----------
-    metadata : RuleMetadata
-        Its parameters and constraints become lists of objects with the names of their fields;
-        a constraint also carries its ``text``, for example ``fast < slow``.
-    """
-    return {
-        **asdict(metadata),
-        "parameters": [
-            {**asdict(parameter), "choices": list(parameter.choices)}
-            for parameter in metadata.parameters
-        ],
-        "constraints": [
-            {**asdict(constraint), "text": str(constraint)} for constraint in metadata.constraints
-        ],
-    }
 
 
 @cache

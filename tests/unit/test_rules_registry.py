@@ -22,7 +22,6 @@ from rules.base_rule import (
     get_rule,
     list_rules,
     register_rule,
-    rule_to_json,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -113,29 +112,6 @@ def test_a_rule_that_contradicts_itself_is_refused_when_it_is_registered(metadat
     assert found is None
 
 
-def test_metadata_becomes_json():
-    rule = get_rule("sma_cross")
-    assert rule is not None
-    view = rule_to_json(rule.metadata)
-    assert json.loads(json.dumps(view)) == view
-    assert list(view) == [
-        "name", "title", "summary", "parameters", "constraints", "version", "source",
-    ]  # fmt: skip
-    assert view["parameters"][0] == {
-        "name": "fast",
-        "type": "int",
-        "default": 50,
-        "help": "Bars of the fast simple average",
-        "minimum": 1,
-        "maximum": 10_000,
-        "unit": "bars",
-        "choices": [],
-    }
-    assert view["constraints"] == [
-        {"left": "fast", "operator": "<", "right": "slow", "text": "fast < slow"}
-    ]
-
-
 def run_python(code: str, *arguments: str) -> Any:
     answer = subprocess.run(
         [sys.executable, "-c", code, *arguments],
@@ -151,14 +127,14 @@ def run_python(code: str, *arguments: str) -> Any:
 def test_a_request_is_validated_without_numerics_in_memory():
     code = """
 import json, sys
-from rules.base_rule import list_rules, rule_to_json
+from rules.base_rule import list_rules
 from rules.spec import parse_run_request
-views = [rule_to_json(rule.metadata) for rule in list_rules()]
-for view in views:
-    parse_run_request({"dataset": "AAPL", "rule": view["name"]})
+rules = list_rules()
+for rule in rules:
+    parse_run_request({"dataset": "AAPL", "rule": rule.metadata.name})
 heavy = {"numba", "llvmlite", "numpy", "scipy", "pandas", "matplotlib", "pyarrow",
          "backtest.engine", "rules.technical_indicators", "rules.indicator_kernels"}
-print(json.dumps([len(views), sorted(heavy & set(sys.modules))]))
+print(json.dumps([len(rules), sorted(heavy & set(sys.modules))]))
 """
     n_rules, heavy = run_python(code)
     assert n_rules >= 5
