@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.e2e.page_helpers import RUN_IN_ADDRESS, Visit
 
@@ -353,3 +353,28 @@ def test_the_beginning_of_an_id_opens_the_run(visit: Visit) -> None:
     visit.command(f"RUN {run_id[:8]}")
     visit.wait_for_result()
     assert f"run={run_id}" in page.url
+
+
+def test_a_zoom_before_the_first_series_has_come_leaves_no_pane_empty(visit: Visit) -> None:
+    page = visit.page
+    run_id = visit.open_run("stats")
+    held: list[Route] = []
+    is_holding = True
+
+    # The answers for the price pane are held back; those for its neighbours come at once.
+    def hold(route: Route) -> None:
+        if is_holding:
+            held.append(route)
+        else:
+            route.continue_()
+
+    page.route(re.compile(r"/series\?names=open"), hold)
+    page.goto(f"/?run={run_id}&tab=equity&zoom=1000-1400")
+    visit.wait_for_result()
+    page.keyboard.press("+")
+    page.wait_for_timeout(600)  # longer than the page waits before it asks for the zoomed part
+    assert held
+    is_holding = False
+    for route in held:
+        route.continue_()
+    visit.wait_for_charts("equity")

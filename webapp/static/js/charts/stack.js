@@ -59,6 +59,7 @@ export class ChartStack {
         pane.full = await this.load(pane.names, 0, this.nBars - 1, this.pointBudget(), signal);
       }));
       this.timeIndex = new TimeIndex(this.panes[0].full.idx, this.panes[0].full.epoch);
+      this.isStarted = true;
       this.draw();
       if (!this.isWhole()) await this.fetchDetail();
     });
@@ -66,7 +67,8 @@ export class ChartStack {
 
   async fetchDetail() {
     const [first, last] = this.range;
-    if (this.panes.every((pane) => this.isFineEnough(pane))) return;
+    // A zoom while the first answers are on their way must not abort them: every pane needs its own.
+    if (!this.isStarted || this.panes.every((pane) => this.isFineEnough(pane))) return;
     this.fetching.abort();
     this.fetching = new AbortController();
     const margin = (last - first) / 2;
