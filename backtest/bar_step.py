@@ -101,7 +101,8 @@ def open_position(
 ) -> Account:
     """Open a position from flat at a fill price, or count a rejected order."""
     shares = compute_shares(account.cash, weight, price, terms)
-    if not shares > 0.0:
+    # Infinite where a tiny price or lot overflows the division: no order either.
+    if not 0.0 < shares < math.inf:
         book[N_REJECTED] += 1.0
         return account
     fee = terms.fee_rate * shares * price + terms.fee_fixed

@@ -111,13 +111,13 @@ class EngineConfig:
             float(self.stop_loss),
             float(self.take_profit),
             float(self.trailing_stop),
-            self._per_bar(self.cash_rate),
-            self._per_bar(self.borrow_rate),
+            self._per_bar("cash_rate"),
+            self._per_bar("borrow_rate"),
         )
         measure_args = (
             float(self.periods_per_year),
-            self._per_bar(self.risk_free),
-            self._per_bar(self.mar),
+            self._per_bar("risk_free"),
+            self._per_bar("mar"),
         )
         object.__setattr__(self, "run_args", run_args)
         object.__setattr__(self, "measure_args", measure_args)
@@ -127,9 +127,16 @@ class EngineConfig:
         """The scalars of `stream_kernel`, in its order: those of a run, then of its metrics."""
         return self.run_args + self.measure_args
 
-    def _per_bar(self, annual: float) -> float:
-        # (1 + 0)^x - 1 is 0 exactly: a rate of 0 leaves its code path off.
-        return float((1.0 + annual) ** (1.0 / self.periods_per_year) - 1.0)
+    def _per_bar(self, name: str) -> float:
+        annual: float = getattr(self, name)
+        try:
+            # (1 + 0)^x - 1 is 0 exactly: a rate of 0 leaves its code path off.
+            return float((1.0 + annual) ** (1.0 / self.periods_per_year) - 1.0)
+        except OverflowError:
+            raise ValueError(
+                f"{name} = {annual!r}: has no finite rate per bar with periods_per_year = "
+                f"{self.periods_per_year!r}; lower it or raise periods_per_year"
+            ) from None
 
 
 def build_engine_config(trading: Mapping[str, Any], periods_per_year: float) -> EngineConfig:

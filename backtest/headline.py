@@ -136,8 +136,13 @@ def compute_headline(
 ) -> None:
     """Write the thirteen headline metrics, in their order in definitions.md section 4.
 
-    `risk_free` and `mar` are per bar; of `book` all but its scratch entries are read.
+    `risk_free` and `mar` are per bar; of `book` all but its scratch entries are read. Equity beyond
+    float64 leaves no curve to measure: everything but the count is undefined.
     """
+    if not abs(moments.sum_equity) < math.inf:
+        out[:] = math.nan
+        out[12] = book[N_CLOSED]
+        return
     growth = moments.equity / initial_cash
     mean = shift + moments.sum_return / n_bars
     squares = moments.sum_square - moments.sum_return * moments.sum_return / n_bars

@@ -105,6 +105,7 @@ _TRADE_METRICS = (
     "best_trade",
     "worst_trade",
 )
+_WITHOUT_CURVE = ("n_", "ruined", "benchmark_")
 # Counts that are undefined without what they count; an int where they are defined.
 _COUNTS = ("max_drawdown_bars", "longest_win_streak", "longest_loss_streak", "max_trade_bars")
 
@@ -159,6 +160,9 @@ def compute_metrics(
     found["recovery_factor"] = found["total_return"] / abs(drawdown) if drawdown else math.nan
     sharpe_per_bar = found["sharpe"] / math.sqrt(config.periods_per_year)
     found["psr"] = compute_psr(sharpe_per_bar, n_bars, found["skew"], found["kurtosis"])
+    if not math.isfinite(result.equity[-1]):
+        # Equity beyond float64 leaves no curve to measure; what is counted still counts.
+        found |= {name: math.nan for name in METRIC_NAMES if not name.startswith(_WITHOUT_CURVE)}
     # A sum can overflow on absurd but legal prices: undefined is never infinity.
     metrics = {
         name: found[name] if math.isfinite(found[name]) else math.nan for name in METRIC_NAMES

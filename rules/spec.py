@@ -153,7 +153,7 @@ class TradingSpec(BaseModel):
     periods_per_year: Annotated[
         float | None,
         Field(
-            gt=0,
+            ge=1,
             le=1e7,
             description="Bars per year; empty derives it from the data",
             json_schema_extra=_unit("bars"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -150,21 +149,6 @@ def test_the_worker_refuses_a_database_without_schema_and_names_the_command(
         process = ServiceProcess(settings, tmp_path / "log", *arguments)
         assert process.process.wait(20) == 3
     assert (tmp_path / "log").read_text().count("stock-backtest db upgrade") == 2
-
-
-def test_a_worker_is_ready_within_two_seconds(
-    settings: Settings, filled: Store, tmp_path: Path
-) -> None:
-    with run_worker(settings, tmp_path):
-        pass  # kernels are compiled now
-    seconds = []
-    for number in range(3):
-        started = time.perf_counter()
-        directory = tmp_path / str(number)
-        directory.mkdir()
-        with run_worker(settings, directory):
-            seconds.append(time.perf_counter() - started)
-    assert min(seconds) <= 2.0, seconds
 
 
 def test_messages_carry_the_id_and_nothing_else(

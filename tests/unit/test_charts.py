@@ -73,11 +73,11 @@ def test_drawing_loads_no_pyplot_and_keeps_no_figure() -> None:
     result = stored_result(5)
     render_charts(*result)
     gc.collect()
-    before = sum(isinstance(item, Figure) for item in gc.get_objects())
+    before = sum(type(item) is Figure for item in gc.get_objects())
     for _ in range(5):
         render_charts(*result)
     gc.collect()
-    after = sum(isinstance(item, Figure) for item in gc.get_objects())
+    after = sum(type(item) is Figure for item in gc.get_objects())
     assert after == before
     check = "import sys, adapters.charts; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
