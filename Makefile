@@ -52,6 +52,7 @@ format: $(STAMP)/test ## Format the code
 
 bench: $(STAMP)/test ## Measure speed against peers, side by side
 	$(BIN)/python benchmarks/bench_single_run.py
+	$(BIN)/python benchmarks/bench_run_list.py
 
 lock: ## Renew the lock files (needs uv)
 	uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-header --no-emit-index-url setup.cfg -o requirements.txt

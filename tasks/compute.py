@@ -23,6 +23,7 @@ from backtest.bars import (
     filter_bars,
     format_times,
 )
+from backtest.errors import InputError
 from backtest.manifest import compute_engine_hash
 from rules.base_rule import get_rule
 from rules.spec import DatasetRef, RunRequest, RunSpec, compute_fingerprint
@@ -156,6 +157,12 @@ def compute_run(
         rule_output.weight,
         config,
     )
+    if not np.isfinite(result.equity[-1]):
+        raise InputError.of(
+            "trading.cash_rate",
+            spec.trading.cash_rate,
+            "interest grew beyond what can be computed with; lower it or raise periods_per_year",
+        )
     enter("metrics", 0.6)
     metrics = compute_metrics(result, used.close, used.timestamps, config)
     enter("report", 0.7)

@@ -116,6 +116,10 @@ BAD_FLAGS = {
         "--start",
     ),
     "no bars in range": (("--rule", "rsi", "--start", "2030-01-01"), "--start = '2030-01-01'"),
+    "interest without bounds": (
+        ("--rule", "rsi", "--cash-rate", "10", "--periods-per-year", "1"),
+        "--cash-rate = 10",
+    ),
     "unknown flag": (("--rule", "rsi", "--nonsense", "1"), "--nonsense"),
     "no rule": ((), "--rule"),
     "fill unknown": (("--rule", "rsi", "--fill", "psychic"), "--fill = 'psychic'"),
