@@ -105,7 +105,7 @@ OFF = ", or leave it empty for off"
         (
             {"periods_per_year": 0},
             "periods_per_year",
-            "must be above 0 and at most 1e7, or leave it empty to derive it from the data",
+            "must be at least 1 and at most 1e7, or leave it empty to derive it from the data",
         ),
         ({"mar": -1}, "mar", "must be above -1 and at most 10"),
         ({"mar": 20}, "mar", "must be above -1 and at most 10; write 0.2 for 20 %"),
