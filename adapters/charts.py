@@ -114,9 +114,10 @@ def _bar_width(n_trades: int) -> float:
 def _finish(
     axes: Axes, title: str, *, percent: bool, legend: LegendPlace | None = "upper left"
 ) -> None:
-    from matplotlib.ticker import FuncFormatter, NullFormatter
+    from matplotlib.ticker import FuncFormatter, NullLocator
 
-    axes.set_title(title, loc="left", color=_AMBER, fontsize=10)
+    # A fixed height: searching for one measures every tick label, a quarter of the time.
+    axes.set_title(title, loc="left", y=1.0, color=_AMBER, fontsize=10)
     axes.set_facecolor(_GROUND)
     axes.grid(visible=True, color=_RULE, linewidth=0.5)
     axes.tick_params(colors=_HINT, labelsize=8)
@@ -124,7 +125,7 @@ def _finish(
         spine.set_color(_RULE)
     shown = (lambda value, _: f"{value:,.0%}") if percent else (lambda value, _: f"{value:,.6g}")
     axes.yaxis.set_major_formatter(FuncFormatter(shown))
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.tick_right()
     if legend:
         axes.legend(loc=legend, fontsize=8, frameon=False, labelcolor=_TEXT, ncols=4)

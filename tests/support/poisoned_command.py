@@ -11,14 +11,16 @@ from typing import Any
 
 from backtest.bars import Bars
 from cli.main import main
-from rules.base_rule import BaseRule, RuleMetadata, RuleOutput, list_rules, register_rule
+from rules.base_rule import BaseRule, RuleMetadata, RuleOutput, get_rule, register_rule
 
 # Above what a worker warms itself up with.
 _DEADLY_BARS = 1000
 
 
 def register_poison() -> None:
-    """Add the rule `poison`."""
+    """Add the rule `poison`, unless this process has it already."""
+    if get_rule("poison") is not None:
+        return
 
     @register_rule
     class Poison(BaseRule):
@@ -34,6 +36,5 @@ def register_poison() -> None:
 
 
 if __name__ == "__main__":
-    list_rules()
     register_poison()
     main()
