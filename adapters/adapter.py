@@ -20,6 +20,7 @@ from adapters.tables import (
     build_trade_histogram,
     compute_drawdown,
     find_drawdown_episodes,
+    sum_traded_by_year,
     summarise_trades,
 )
 from backtest.bars import format_times
@@ -75,9 +76,9 @@ class RunOutcome:
     trades : list of dict
         One entry per trade in the contract's shape plus ``entry_idx`` and ``exit_idx``.
     columns : dict of str to ndarray, shape (n_bars,)
-        ``time`` int64 (UTC ns); prices as used, equity, cash, position (shares), benchmark,
-        drawdown, benchmark_drawdown, exposure and ``indicator:<name>`` float64, NaN where
-        undefined.
+        ``time`` int64 (UTC ns); prices as used, equity, cash, position (shares), position_value
+        (shares times close), benchmark, drawdown, benchmark_drawdown, exposure and
+        ``indicator:<name>`` float64, NaN where undefined.
     """
 
     summary: dict[str, Any]
@@ -140,6 +141,12 @@ def build_outcome(
         ),
         "trade_histogram": build_trade_histogram(trades),
         "trade_totals": summarise_trades(trades),
+        "traded_by_year": sum_traded_by_year(
+            bars.timestamps,
+            engine_result.fills.bar_idx,
+            engine_result.fills.shares,
+            engine_result.fills.price,
+        ),
         "final": {
             "equity": to_json_number(engine_result.equity[-1]),
             "benchmark": to_json_number(benchmark[-1]),
@@ -276,6 +283,7 @@ def _build_columns(
         "equity": engine_result.equity,
         "cash": engine_result.cash,
         "position": engine_result.position,
+        "position_value": position_value,
         "benchmark": benchmark,
         "drawdown": compute_drawdown(engine_result.equity, initial_cash),
         "benchmark_drawdown": compute_drawdown(benchmark, initial_cash),

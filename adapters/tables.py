@@ -126,6 +126,28 @@ def build_trade_histogram(trades: Sequence[Mapping[str, Any]]) -> dict[str, Any]
     return {"edges": edges, "counts": counts.tolist(), "bin_width": width}
 
 
+def sum_traded_by_year(
+    timestamps: IntArray, fill_idx: IntArray, shares: FloatArray, price: FloatArray
+) -> list[dict[str, Any]]:
+    """Return number and value of the fills of every calendar year (UTC) that has one, by year.
+
+    Parameters
+    ----------
+    timestamps : ndarray of int64, shape (n_bars,)
+    fill_idx, shares, price : ndarray, shape (n_fills,)
+        Bar, size and price (after slippage) of every fill; a value is shares times price.
+    """
+    bar_years = timestamps[fill_idx].astype("datetime64[ns]").astype("datetime64[Y]")
+    years, which, counts = np.unique(
+        bar_years.astype(np.int64) + 1970, return_inverse=True, return_counts=True
+    )
+    values = np.bincount(which, weights=shares * price, minlength=years.size)
+    return [
+        {"year": year, "fills": fills, "value": value}
+        for year, fills, value in zip(years.tolist(), counts.tolist(), values.tolist(), strict=True)
+    ]
+
+
 def summarise_trades(trades: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the totals row of the trades table: sums of P&L and costs, means of the rest."""
     closed = [trade for trade in trades if trade["exit_reason"] != "open"]

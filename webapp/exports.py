@@ -22,7 +22,7 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 SERIES_TABLES = {
     "equity": ("equity", "benchmark", "close"),
     "drawdown": ("drawdown", "benchmark_drawdown"),
-    "portfolio": ("cash", "position", "exposure", "close"),
+    "portfolio": ("cash", "position", "position_value", "exposure", "close"),
 }
 TABLES = ("metrics", *SERIES_TABLES, "trades")
 

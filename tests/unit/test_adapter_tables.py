@@ -12,6 +12,7 @@ from adapters.tables import (
     build_trade_histogram,
     compute_drawdown,
     find_drawdown_episodes,
+    sum_traded_by_year,
     summarise_trades,
 )
 
@@ -117,3 +118,19 @@ def test_no_closed_trade_gives_an_empty_histogram_and_no_means() -> None:
     assert build_trade_histogram([])["counts"] == []
     totals = summarise_trades([])
     assert (totals["n_closed"], totals["mean_return"], totals["pnl"]) == (0, None, 0)
+
+
+def test_traded_value_falls_into_the_year_of_its_fill() -> None:
+    stamps = np.array(["2001-12-31", "2002-01-01", "2004-06-30"], "datetime64[ns]").astype(np.int64)
+    shares, price = np.array([1.0, 2.0, 3.0, 4.0]), np.array([10.0, 5.0, 1.0, 2.0])
+    rows = sum_traded_by_year(stamps, np.array([0, 1, 1, 2]), shares, price)
+    assert rows == [
+        {"year": 2001, "fills": 1, "value": 10.0},
+        {"year": 2002, "fills": 2, "value": 13.0},
+        {"year": 2004, "fills": 1, "value": 8.0},
+    ]
+
+
+def test_no_fill_gives_no_traded_year() -> None:
+    empty = np.array([])
+    assert sum_traded_by_year(np.arange(3), empty.astype(np.int64), empty, empty) == []

@@ -36,8 +36,8 @@ _CHART_POLL_SECONDS = 0.05
 _RESULT_COLUMNS = ("time", "equity", "cash", "position", "close")
 # Of every run; its indicators come on top.
 _SERIES = (
-    *("open", "high", "low", "close", "equity", "cash", "position", "benchmark"),
-    *("drawdown", "benchmark_drawdown", "exposure"),
+    *("open", "high", "low", "close", "equity", "cash", "position"),
+    *("position_value", "exposure", "benchmark", "drawdown", "benchmark_drawdown"),
 )
 _EXTENSIONS = {"csv": "text/csv", "json": JSON}
 _NOT_DONE = (404, 409)

@@ -80,18 +80,19 @@ export function drawdownPane({ summary, trades }, weight = 2) {
   };
 }
 
-/** Cash under equity: what lies between the lines is the position. */
+/** Equity and the two parts it is made of. */
 export function cashPane() {
   return {
     title: "Cash and position USD", weight: 3, include: [0],
     series: [
       { name: "equity", label: "equity", ...RUN, fill: COLORS.benchArea },
       { name: "cash", label: "cash", color: COLORS.amber, width: 1.25, tagged: true, fill: "rgba(255, 160, 40, 0.1)" },
+      { name: "position_value", label: "position", color: COLORS.bench, width: 1.25 },
     ],
     format: formatShort,
-    readout: ({ equity, cash }) => [key(COLORS.text, `equity ${formatCount(equity)}`),
+    readout: ({ equity, cash, position_value: held }) => [key(COLORS.text, `equity ${formatCount(equity)}`),
       key(COLORS.amber, `cash ${formatCount(cash)}`),
-      h("span", { text: `position value ${formatCount(equity === null || cash === null ? null : equity - cash)}` })],
+      key(COLORS.bench, `position ${formatCount(held)}`)],
   };
 }
 

@@ -79,7 +79,7 @@ export function showPortfolio(root, view) {
   const charts = h("div", { class: "charts" });
   fill(root, h("div", { class: "with-rail" }, charts,
     h("aside", { class: "rail scroll", tabindex: "0", "aria-label": "Turnover" },
-      h("div", { class: "rail-body" }, portfolioTable(view.result.summary), tradedTable(view.result)))));
+      h("div", { class: "rail-body" }, portfolioTable(view.result.summary), tradedTable(view.result.summary)))));
   return buildStack(charts, view, [cashPane(), exposurePane(), sharesPane()], "Cash, exposure and position");
 }
 
@@ -101,23 +101,12 @@ function portfolioTable(summary) {
       h("th", { scope: "row" }, term(label, tip, idx === 0)), h("td", { class: "n", text: value })))));
 }
 
-/** Traded value by year: entries and exits at their fill prices. */
-function tradedTable({ trades }) {
-  const years = new Map();
-  const add = (time, value) => {
-    const year = time.slice(0, 4);
-    const row = years.get(year) || { value: 0, fills: 0 };
-    years.set(year, { value: row.value + value, fills: row.fills + 1 });
-  };
-  for (const trade of trades) {
-    add(trade.entry_time, trade.shares * trade.entry_price);
-    if (trade.exit_reason !== "open") add(trade.exit_time, trade.shares * trade.exit_price);
-  }
-  const rows = [...years].sort(([one], [other]) => one.localeCompare(other));
+/** Value of the fills of every year that has one. */
+function tradedTable({ traded_by_year: rows }) {
   return h("table", { class: "grid stat-table" },
     h("thead", {}, h("tr", {}, h("th", { scope: "col", text: "Traded by year" }),
       ["Fills", "USD"].map((text) => h("th", { scope: "col", class: "n", text })))),
-    h("tbody", {}, rows.length ? rows.map(([year, row]) => h("tr", {}, h("th", { scope: "row", text: year }),
-      h("td", { class: "n", text: row.fills }), h("td", { class: "n", text: formatShort(row.value) })))
+    h("tbody", {}, rows.length ? rows.map((row) => h("tr", {}, h("th", { scope: "row", text: row.year }),
+      h("td", { class: "n", text: formatCount(row.fills) }), h("td", { class: "n", text: formatShort(row.value) })))
       : h("tr", {}, h("td", { colspan: 3, class: "second", text: `${DASH} nothing was traded` }))));
 }
