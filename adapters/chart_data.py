@@ -131,5 +131,10 @@ def _stamps(time: NDArray[Any]) -> TimeArray:
 
 def _title(name: str, summary: Mapping[str, Any]) -> str:
     spec = summary["spec"]
-    params = ", ".join(str(value) for value in spec["params"].values())
+    params = ", ".join(map(_word, spec["params"].values()))
     return f"{name}   {spec['dataset']['symbol']} {summary['rule']['title']}({params})"
+
+
+def _word(value: object) -> str:
+    """Return a parameter as people write it: 30, not 30.0."""
+    return f"{value:g}" if isinstance(value, float) else str(value)

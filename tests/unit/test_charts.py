@@ -81,3 +81,9 @@ def test_drawing_loads_no_pyplot_and_keeps_no_figure() -> None:
     assert after == before
     check = "import sys, adapters.charts; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
+
+
+def test_titles_write_whole_parameters_without_a_point() -> None:
+    summary, trades, _ = stored_result(1)
+    summary["spec"]["params"] = {"window": 14, "oversold": 30.0, "step": 0.02, "trigger": "enter"}
+    assert prepare_trade_pnl(summary, trades).title == "P&L by trade   X RSI(14, 30, 0.02, enter)"
