@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from urllib.parse import urljoin
 
 import pytest
 
@@ -95,6 +97,25 @@ def test_static_files_with_their_hash_are_kept_and_others_are_asked_for_again(
         etag = asked.headers["ETag"]
     with web.client.get("/static/a.css", headers={"If-None-Match": etag}) as again:
         assert again.status_code == 304
+
+
+@pytest.mark.parametrize("path", list(PAGES))
+def test_a_page_names_all_its_modules_and_they_are_kept(web: Web, path: str) -> None:
+    named = set(re.findall(r'rel="modulepreload" href="([^"]+)"', web.client.get(path).text))
+    assert named
+    for address in named:
+        with web.client.get(address) as module:
+            assert module.status_code == 200
+            assert "immutable" in module.headers["Cache-Control"]
+            imports = re.findall(r'from "(\.[^"]+)"', module.text)
+        assert {urljoin(address, name) for name in imports} <= named
+
+
+def test_a_module_of_another_version_is_asked_for_again(web: Web) -> None:
+    with web.client.get("/static/modules/0123456789ab/lib/dom.js") as module:
+        assert module.status_code == 200
+        assert module.headers["Cache-Control"] == "no-cache"
+    assert web.client.get("/static/modules/0123456789ab/../../app.py").status_code == 404
 
 
 def test_two_applications_share_nothing(tmp_path: Path) -> None:
