@@ -1,7 +1,7 @@
 /** Returns per trade as a histogram (SVG). */
 
 import { h } from "../lib/dom.js";
-import { formatNumber, formatSignedPercent } from "../lib/format.js";
+import { formatNumber, formatShort, formatSignedPercent } from "../lib/format.js";
 import { valueTicks } from "./value_axis.js";
 
 const FRAME = { left: 34, right: 24, top: 34, bottom: 34 };
@@ -31,7 +31,7 @@ export function drawHistogram(root, summary, trade) {
     "aria-label": `Histogram of ${summary.trade_totals.n_closed} closed trades, mean return ${formatSignedPercent(mean)}`,
   },
   ticks.map((count) => [line(FRAME.left, width - FRAME.right, y(count), y(count), "axis-rule"),
-    label(FRAME.left - 6, y(count) + 4, count, "end")]),
+    label(FRAME.left - 6, y(count) + 4, formatShort(count), "end")]),
   marks.map((value) => label(x(value), height - FRAME.bottom + 14, formatSignedPercent(value, binWidth < 0.01 ? 1 : 0),
     "middle")),
   bars,

@@ -114,7 +114,7 @@ function buildRowOf(item) {
       warnings.length ? warnings.map((warning) => h("div", {}, h("span", { class: "word", text: "!" }),
       ` ${warning.message}`)) : h("span", { class: "second", text: "none" })),
     h("td", { class: "second", title: item.sha256, text: item.sha256.slice(0, 12) }),
-      h("td", { class: "second", text: item.file_name }),
+      h("td", { class: "second clip", title: item.file_name, text: item.file_name }),
     h("td", { class: "second", text: formatStamp(item.created_at) }),
     h("td", {}, h("button", { type: "button", class: "btn btn-small", "aria-label": `Remove ${item.symbol}`,
       text: "Remove", on: { click: () => remove(item) } })));

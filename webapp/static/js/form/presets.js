@@ -29,7 +29,7 @@ export async function installPresets(form, onLoad) {
     const { tags: _tags, note: _note, force: _force, ...inputs } = form.read();
     const answer = await openDialog("Save preset", [
       h("label", { for: "preset-name", text: "name" }),
-      h("input", { id: "preset-name", name: "name", class: "form-control", required: true, maxlength: "80",
+      h("input", { id: "preset-name", name: "name", class: "form-control", required: true, maxlength: "100",
         value: chosen()?.name || "", autofocus: true, autocomplete: "off" }),
       h("p", { class: "field-help", text: "A preset of that name is replaced." })], "Save");
     if (!answer) return;
