@@ -80,6 +80,8 @@ export function installCommandBar(boot, onRun) {
   };
 
   input.addEventListener("input", refresh);
+  // What stands there is the last command: typing replaces it, arrows edit it.
+  input.addEventListener("focus", () => input.select());
   input.addEventListener("blur", () => setTimeout(close, 120));
   input.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && state.active >= 0) accept(state.active);
@@ -87,16 +89,14 @@ export function installCommandBar(boot, onRun) {
     else if (event.key === "Tab" && !event.shiftKey && state.items.length) accept(Math.max(state.active, 0));
     else if (event.key === "ArrowDown") move(1);
     else if (event.key === "ArrowUp") move(-1);
+    else if (event.key === "/" && isAllSelected(input)) input.select();
     else if (event.key === "Escape") {
       if (state.items.length) close();
       else input.blur();
     } else return;
     event.preventDefault();
   });
-  bindKeys(["/"], () => {
-    input.focus();
-    input.select();
-  });
+  bindKeys(["/"], () => input.focus());
   $("#focus-command").addEventListener("click", () => input.focus());
   $("#show-keys").addEventListener("click", showKeys);
 }
@@ -105,6 +105,10 @@ export function installCommandBar(boot, onRun) {
 export function setCommandText(text) {
   const input = $("#command");
   if (document.activeElement !== input) input.value = text;
+}
+
+function isAllSelected(input) {
+  return input.selectionStart === 0 && input.selectionEnd === input.value.length;
 }
 
 function drawList(list, state, accept) {
