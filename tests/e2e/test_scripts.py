@@ -125,6 +125,21 @@ def test_linear_ticks_are_round_and_inside(script: Any) -> None:
     ]
 
 
+def test_gridlines_that_lie_close_read_apart(script: Any) -> None:
+    assert script(
+        "lib/format.js", "[100500, 101000].map((value) => m.formatShort(value, 500))"
+    ) == [
+        *("100.5k", "101k"),
+    ]
+    assert script("lib/format.js", "[20, 2.5, 0.1, undefined].map(m.digitsFor)") == [0, 1, 1, 0]
+
+
+def test_two_daily_bars_are_labelled_with_their_days(script: Any) -> None:
+    stamps = [1_104_710_400, 1_104_796_800]
+    ticks = script("charts/time_axis.js", f"new m.TimeIndex([0, 1], {stamps}).ticks(-0.5, 1.5, 8)")
+    assert ticks == {"positions": [0, 1], "labels": ["01-03", "01-04"]}
+
+
 def test_time_ticks_fall_on_the_first_bar_of_their_month(script: Any) -> None:
     # 300 daily bars from 2001-01-01 without weekends.
     ticks = script(

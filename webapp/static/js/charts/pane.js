@@ -17,7 +17,7 @@ const LABEL_HALF = 7;
  * @property {string} title @property {number} weight share of the height
  * @property {Array<{name: string, label: string, color: string, width?: number, dash?: number[],
  *   fill?: string, stepped?: boolean, hidden?: boolean, tagged?: boolean}>} series columns of the run
- * @property {(value: number) => string} format of tags
+ * @property {(value: number, step?: number) => string} format of tags and, with the step between them, gridlines
  * @property {(value: number) => string} [formatTick] of the axis, by default as the tags
  * @property {boolean} [isLog] @property {boolean} [hasCandles] open, high, low, close come first
  * @property {number[]} [include] @property {boolean} [hasCeiling] @property {number} [room]
@@ -130,10 +130,11 @@ export class Pane {
     const format = this.spec.formatTick || this.spec.format;
     const taken = this.tags(u).map(({ y }) => y);
     const room = u.bbox.height / devicePixelRatio;
+    const step = splits.length > 1 ? splits[1] - splits[0] : undefined;
     return splits.map((value) => {
       const y = u.valToPos(value, "y");
       const isCut = y < LABEL_HALF - 4 || y > room + 4 - LABEL_HALF;
-      return isCut || taken.some((other) => Math.abs(other - y) < LABEL_ROOM) ? "" : format(value);
+      return isCut || taken.some((other) => Math.abs(other - y) < LABEL_ROOM) ? "" : format(value, step);
     });
   }
 

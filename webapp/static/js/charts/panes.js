@@ -2,7 +2,7 @@
 
 import { h } from "../lib/dom.js";
 import {
-  formatCount, formatPercent, formatPrice, formatShort, formatSignedPercent, formatTick, signClass,
+  digitsFor, formatCount, formatPercent, formatPrice, formatShort, formatSignedPercent, formatTick, signClass,
 } from "../lib/format.js";
 import { markTrades, shadeHeld } from "./overlays.js";
 import { COLORS } from "./theme.js";
@@ -72,7 +72,7 @@ export function drawdownPane({ summary, trades }, weight = 2) {
       { name: "benchmark_drawdown", label: "buy & hold", color: COLORS.bench, width: 1 },
       { name: "drawdown", label: "strategy", color: COLORS.text, width: 1.5, fill: COLORS.lossArea },
     ],
-    format: (value) => formatPercent(value, 0), under: [shadeHeld(trades)],
+    format: (value, step) => formatPercent(value, digitsFor(step * 100)), under: [shadeHeld(trades)],
     readout: ({ drawdown, benchmark_drawdown: bench }) => [
       key(COLORS.text, `strategy ${formatPercent(drawdown)}`), key(COLORS.bench, `buy & hold ${formatPercent(bench)}`),
       h("span", { text: `max ${formatPercent(summary.metrics.max_drawdown)}, ${formatCount(summary.metrics.max_drawdown_bars)} bars longest` }),
@@ -101,7 +101,7 @@ export function exposurePane() {
   return {
     title: "Exposure", weight: 2, include: [0],
     series: [{ name: "exposure", label: "exposure", color: COLORS.bench, width: 1.25, fill: COLORS.benchArea }],
-    format: (value) => formatPercent(value, 0),
+    format: (value, step) => formatPercent(value, digitsFor(step * 100)),
     readout: ({ exposure }) => [key(COLORS.bench, `position / equity ${formatPercent(exposure, 1)}`)],
   };
 }

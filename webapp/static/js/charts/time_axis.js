@@ -40,6 +40,8 @@ export class TimeIndex {
   constructor(idx, epoch) {
     this.idx = idx;
     this.epoch = epoch;
+    // Daily and wider bars have no time of day to tell.
+    this.minStep = epoch.every((seconds) => seconds % DAY === 0) ? DAY : 0;
   }
 
   /** @param {number} position bar index, may be a fraction @returns {number} UTC seconds */
@@ -60,8 +62,8 @@ export class TimeIndex {
   ticks(first, last, maxLabels) {
     const from = this.timeAt(first);
     const to = this.timeAt(last);
-    const step = STEPS.find(([unit, size]) => (to - from) / (UNIT_SECONDS[unit] * size) <= maxLabels)
-      || STEPS[STEPS.length - 1];
+    const step = STEPS.find(([unit, size]) => UNIT_SECONDS[unit] * size >= this.minStep
+      && (to - from) / (UNIT_SECONDS[unit] * size) <= maxLabels) || STEPS[STEPS.length - 1];
     const positions = [];
     const labels = [];
     const minGap = (last - first) / (maxLabels * 1.8);

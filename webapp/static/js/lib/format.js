@@ -51,16 +51,31 @@ export function formatPrice(value) {
   return fixed(value, size >= 1000 ? 1 : size >= 10 ? 2 : size >= 1 ? 3 : 4);
 }
 
-/** Short: 1.47M, 93.5k, 820. @param {number|null} value */
-export function formatShort(value) {
+/**
+ * Short: 1.47M, 93.5k, 820.
+ * @param {number|null} value @param {number} [step] between gridlines, which must not read alike
+ */
+export function formatShort(value, step) {
   if (!isNumber(value)) return DASH;
   const size = Math.abs(value);
   for (const [limit, unit] of [[1e12, "T"], [1e9, "B"], [1e6, "M"], [1e4, "k"]]) {
     if (size < limit) continue;
-    const scaled = value / (unit === "k" ? 1e3 : limit);
-    return trimZeros(fixed(scaled, Math.abs(scaled) >= 100 ? 0 : Math.abs(scaled) >= 10 ? 1 : 2)) + unit;
+    const scale = unit === "k" ? 1e3 : limit;
+    const scaled = value / scale;
+    const digits = Math.abs(scaled) >= 100 ? 0 : Math.abs(scaled) >= 10 ? 1 : 2;
+    return trimZeros(fixed(scaled, Math.max(digits, digitsFor(step / scale)))) + unit;
   }
   return size >= 1000 ? fixed(value, 0) : trimZeros(formatPrice(value));
+}
+
+/**
+ * Digits that tell multiples of `step` apart.
+ * @param {number|undefined} step @returns {number} 0 to 4; 0 without a step
+ */
+export function digitsFor(step) {
+  if (!(step > 0)) return 0;
+  const fits = (digits) => Math.abs(step * 10 ** digits - Math.round(step * 10 ** digits)) < 1e-6;
+  return [0, 1, 2, 3].find((digits) => step * 10 ** digits > 0.5 && fits(digits)) ?? 4;
 }
 
 function trimZeros(text) {
