@@ -135,6 +135,25 @@ def test_every_control_has_a_name(visit: Visit, path: str) -> None:
     assert nameless == []
 
 
+def test_long_names_leave_the_pages_inside_the_window(visit: Visit, tmp_path: Path) -> None:
+    page = visit.page
+    page.set_viewport_size({"width": 1280, "height": 800})
+    file = tmp_path / f"{'long name ' * 12}.csv"
+    file.write_text("Date,Open,High,Low,Close\n2001-01-01,1,2,1,2\n2001-01-02,2,3,2,3\n")
+    page.goto("/data")
+    page.set_input_files("#field-file", str(file))
+    page.fill("#field-symbol", "A" * 32)
+    page.click("#upload-button")
+    expect(page.locator(f"#datasets [data-symbol={'A' * 32}]")).to_be_visible()
+    visit.open_run("trades", dataset="A" * 32, rule="rsi_macd")
+    for path in ("/data", "/runs"):
+        page.goto(path)
+        expect(page.locator(".scroll").get_by_text("A" * 32)).to_be_visible()
+        box = page.locator("#nav a").last.bounding_box()
+        assert box is not None
+        assert box["x"] + box["width"] <= 1280
+
+
 def test_the_phone_reads_a_result_without_scrolling_sideways(phone: Visit) -> None:
     page = phone.page
     phone.open_run("equity")
