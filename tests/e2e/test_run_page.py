@@ -240,6 +240,8 @@ def test_keys_reach_everything(visit: Visit) -> None:
     expect(page.locator("dialog")).to_have_count(0)
     page.keyboard.press("/")
     expect(page.locator("#command")).to_be_focused()
+    page.keyboard.type("/HELP")
+    expect(page.locator("#command")).to_have_value("HELP")
     page.keyboard.press("Escape")
     expect(page.locator("#command")).not_to_be_focused()
 
@@ -247,6 +249,8 @@ def test_keys_reach_everything(visit: Visit) -> None:
 def test_the_command_bar_completes_and_remembers(visit: Visit) -> None:
     page = visit.page
     page.goto("/")
+    page.evaluate("localStorage.setItem('command-history', '{torn')")
+    page.reload()
     page.fill("#command", "")
     page.locator("#command").press_sequentially("AA")
     page.keyboard.press("Tab")

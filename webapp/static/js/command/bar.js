@@ -120,7 +120,14 @@ function drawList(list, state, accept) {
 }
 
 function readHistory() {
-  return JSON.parse(localStorage.getItem(HISTORY_KEY) || "[]");
+  try {
+    const past = JSON.parse(localStorage.getItem(HISTORY_KEY));
+    return Array.isArray(past) ? past.filter((item) => typeof item === "string") : [];
+  } catch (error) {
+    // Another program of this address may have written there; a history is not worth a dead page.
+    if (!(error instanceof SyntaxError)) throw error;
+    return [];
+  }
 }
 
 function remember(state, text) {
