@@ -13,7 +13,7 @@ from cli.client import PlatformClient
 from cli.demo_data import find_demo_file, list_demo_symbols
 from cli.options import add_run_options, build_payload, name_flags
 from cli.report import print_json, print_report
-from rules.spec import parse_run_request
+from rules.spec import RunRequest, parse_run_request
 
 
 @click.command(name="backtest")
@@ -52,11 +52,22 @@ def symbol_of(path: Path) -> str:
 def _run_on_server(
     server: str, data: str, payload: dict[str, Any], date_format: str | None
 ) -> dict[str, Any]:
+    # Before anything is uploaded: a refused run must not give a symbol a new version.
+    request = parse_run_request(payload)
     with PlatformClient(server) as client:
         if is_path(data):
             path = _existing(data)
+            _refuse_before_upload(path, request, date_format)
             payload["dataset"] = client.upload_dataset(path, symbol_of(path), date_format)["sha256"]
         return client.run(payload)
+
+
+def _refuse_before_upload(path: Path, request: RunRequest, date_format: str | None) -> None:
+    from backtest.bars import filter_bars
+    from storage.bar_files import load_bar_file
+
+    bars, _ = load_bar_file(path, date_format=date_format)
+    filter_bars(bars, request.start, request.end)
 
 
 def _run_in_process(data: str, payload: dict[str, Any], date_format: str | None) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from urllib.parse import quote
 import httpx
 
 from backtest.errors import FieldError, InputError
+from tasks.settings import redact_url
 
 _CONNECT_SECONDS, _READ_SECONDS = 5.0, 60.0
 _WAIT_SECONDS = 25  # below the API's own limit of 30, so that the answer always comes from it
@@ -38,6 +39,7 @@ class PlatformClient:
         if not server.startswith(("http://", "https://")):
             raise InputError.of("--server", server, "write a URL such as http://127.0.0.1:5000")
         self._server = server.rstrip("/")
+        self._shown = redact_url(self._server)
         timeout = httpx.Timeout(_READ_SECONDS, connect=_CONNECT_SECONDS)
         # No proxy of the environment: the platform is on this machine or this network.
         self._http = httpx.Client(base_url=self._server, timeout=timeout, trust_env=False)
@@ -67,7 +69,7 @@ class PlatformClient:
             response = self._http.request(method, path, **options)
         except httpx.HTTPError as error:
             raise ServerUnavailable(
-                f"{self._server} cannot be reached ({type(error).__name__}); "
+                f"{self._shown} cannot be reached ({type(error).__name__}); "
                 "start it with `stock-backtest up` or correct --server"
             ) from error
         if response.status_code >= 400:
@@ -116,7 +118,7 @@ class PlatformClient:
             problem = {}
         detail = problem.get("detail") or problem.get("title") or response.reason_phrase
         if response.status_code >= 500:
-            return ServerUnavailable(f"{self._server} answered {response.status_code}: {detail}")
+            return ServerUnavailable(f"{self._shown} answered {response.status_code}: {detail}")
         errors = [
             FieldError(item["field"], item.get("value"), item["message"])
             for item in problem.get("errors", [])

@@ -146,8 +146,11 @@ def build_broker_config(port: int, password: str, directory: Path) -> str:
     Nothing is persisted: the database is the truth, and maintenance sends again what a broker that
     died had not delivered.
     """
+    # Quoted: a path may hold blanks, and the characters that would end the quotation.
+    quoted = str(directory).replace("\\", "\\\\").replace('"', '\\"')
     return (
-        f"bind {_HOST}\nport {port}\nrequirepass {password}\ndir {directory}\n"
+        f"bind {_HOST}\nport {port}\nrequirepass {password}\n"
+        f'dir "{quoted}"\n'
         'save ""\nappendonly no\ndaemonize no\nlogfile broker.log\nloglevel warning\n'
     )
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import base64
 import json
+import re
 import sys
 import time
 import urllib.error
@@ -49,7 +50,7 @@ class Answer:
     def json(self) -> Any:
         """Return the decoded body."""
         try:
-            return json.loads(self.body)
+            return json.loads(self.body, parse_constant=refuse_constant)
         except ValueError:
             raise CheckFailed(f"not JSON ({self.status}): {self.body[:120]!r}") from None
 
@@ -102,6 +103,11 @@ class Platform:
                 return state
             time.sleep(0.2)
         raise CheckFailed(f"run {run_id} was not done after {_POLL_SECONDS} s")
+
+
+def refuse_constant(name: str) -> None:
+    """Raise ValueError: NaN and infinities are no JSON."""
+    raise ValueError(f"{name} is no JSON")
 
 
 def expect(truth: bool, message: str) -> None:
@@ -211,6 +217,9 @@ def check_charts(platform: Platform) -> str:
         head, _, data = charts[name].partition(",")
         expect(head == "data:image/png;base64", f"{name} is {head!r}")
         expect(base64.b64decode(data)[:8] == b"\x89PNG\r\n\x1a\n", f"{name} is not a PNG")
+    expect(len({charts[name] for name in _CHARTS}) == len(_CHARTS), "two charts are the same")
+    smallest = min(len(charts[name]) for name in _CHARTS)
+    expect(smallest > 2_000, f"a chart of {smallest} characters shows nothing")
     return ", ".join(_CHARTS)
 
 
@@ -256,7 +265,9 @@ def check_logs(platform: Platform) -> str:
         raise CheckFailed("no log file; name it with --log FILE")
     lines = platform.log_file.read_text(errors="replace").splitlines()
     tagged = [line for line in lines if platform.run_id in line]
-    expect(len(tagged) >= 2, f"{len(tagged)} lines of {platform.log_file} carry the run id")
+    for service in ("web", "worker"):
+        named = [line for line in tagged if re.search(rf'service"?[:=]\s*"?{service}\b', line)]
+        expect(bool(named), f"no line of the {service} in {platform.log_file} carries the run id")
     return f"{len(tagged)} lines"
 
 
@@ -316,7 +327,7 @@ def main() -> int:
     for name, check in CHECKS:
         try:
             print(f"ok    {name:<20} {check(platform)}")
-        except (CheckFailed, KeyError, TypeError, ValueError) as error:
+        except (CheckFailed, LookupError, TypeError, ValueError) as error:
             n_failed += 1
             print(f"FAIL  {name:<20} {type(error).__name__}: {error}")
     print(f"{len(CHECKS) - n_failed} passed, {n_failed} failed")

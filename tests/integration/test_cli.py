@@ -167,6 +167,23 @@ def test_a_server_that_does_not_answer_is_exit_code_3(cli: Cli) -> None:
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.parametrize("flags", [("--size", "50"), ("--start", "2050-01-01")])
+def test_a_refused_run_of_a_file_never_reaches_the_server(
+    cli: Cli, tmp_path: Path, flags: tuple[str, ...]
+) -> None:
+    path = write_bars(tmp_path / "x.csv", [[f"2020-01-0{day}", 1, 1, 1, 1, 1] for day in (1, 2, 3)])
+    arguments = ("backtest", str(path), "--rule", "rsi", *flags)
+    done = cli(*arguments, "--server", "http://127.0.0.1:9")
+    assert done.returncode == 2, "an upload would have found nobody there: exit code 3"
+    assert flags[0] in done.stderr
+
+
+def test_a_password_in_the_servers_url_is_not_repeated(cli: Cli) -> None:
+    done = cli("backtest", "AAPL", "--rule", "rsi", "--server", "http://me:hunter2@127.0.0.1:9")
+    assert done.returncode == 3
+    assert "hunter2" not in done.stderr
+
+
 def test_a_server_that_is_no_url_is_exit_code_2(cli: Cli) -> None:
     done = cli("backtest", "AAPL", "--rule", "rsi", "--server", "localhost")
     assert done.returncode == 2
