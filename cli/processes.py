@@ -12,10 +12,13 @@ import click
 from backtest.errors import InputError
 from tasks.settings import Settings, load_settings
 
+# `webapp.context` lets at most 12 of them wait for a run.
+WEB_THREADS = 16
+
 
 @click.command()
 @click.option("--processes", default=1, show_default=True, type=click.IntRange(1, 64))
-@click.option("--threads", default=8, show_default=True, type=click.IntRange(1, 256))
+@click.option("--threads", default=WEB_THREADS, show_default=True, type=click.IntRange(1, 256))
 def web(processes: int, threads: int) -> None:
     """Serve the page and the API with gunicorn."""
     settings = load_service_settings()

@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 
 from backtest.errors import InputError
-from cli.processes import build_web_arguments
+from cli.processes import WEB_THREADS, build_web_arguments
 from cli.state import DEFAULT_STATE_DIR, StateDir
 from cli.supervisor import ProcessSpec, Supervisor
 from tasks.process_guard import build_child_guard
@@ -181,7 +181,9 @@ def build_specs(
     command = [*python, "-m", "cli.main"]
     flower = [*python, "-m", "tasks.flower_app", "--address", _HOST, "--port", str(ports.flower)]
     return [
-        ProcessSpec("web", [sys.executable, *build_web_arguments(settings, 1, 8)], environ),
+        ProcessSpec(
+            "web", [sys.executable, *build_web_arguments(settings, 1, WEB_THREADS)], environ
+        ),
         ProcessSpec("worker", [*command, "worker", "--concurrency", str(n_workers)], environ),
         ProcessSpec("maintenance", [*command, "maintenance"], environ),
         ProcessSpec("flower", flower, environ),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 from typing import cast
 
 from flask import Flask, current_app
@@ -13,6 +14,8 @@ from tasks.settings import Settings
 from webapp.telemetry import Telemetry
 
 _KEY = "stock_backtest"
+# Of the 16 threads that `stock-backtest web` serves with: the others answer polls and probes.
+_MOST_WAITING = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +32,17 @@ class WebContext:
         Repositories over it.
     telemetry : Telemetry
         Counters behind ``/metrics``.
+    waiting : threading.BoundedSemaphore
+        Taken by a submission that holds its answer until the run is terminal.
     """
 
     settings: Settings
     engine: Engine
     store: Store
     telemetry: Telemetry
+    waiting: threading.BoundedSemaphore = field(
+        default_factory=lambda: threading.BoundedSemaphore(_MOST_WAITING)
+    )
 
 
 def save_context(app: Flask, context: WebContext) -> None:

@@ -293,3 +293,13 @@ def test_a_run_without_a_result_is_a_conflict_that_says_what_to_do(web: Web, pat
     assert answer.status_code == 409
     assert "queued" in answer.json["detail"]
     assert answer.json["run_id"] == run_id
+
+
+def test_when_too_many_wait_a_submission_is_answered_at_once(web: Web) -> None:
+    waiting = web.app.extensions["stock_backtest"].waiting
+    while waiting.acquire(blocking=False):
+        pass
+    started = time.monotonic()
+    answer = web.client.post("/api/v1/runs?wait=20", json={"dataset": "WALK", "rule": "rsi"})
+    assert (answer.status_code, answer.json["state"]) == (202, "queued")
+    assert time.monotonic() - started < 10

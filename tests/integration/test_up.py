@@ -23,7 +23,7 @@ pytestmark = pytest.mark.timeout(300)
 
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    with run_platform(tmp_path_factory.mktemp("up") / "a \"state\" of its own") as running:
+    with run_platform(tmp_path_factory.mktemp("up") / 'a "state" of its own') as running:
         yield running
 
 

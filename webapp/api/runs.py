@@ -60,7 +60,7 @@ def submit() -> Response:
     bind_run_id(record.run_id)
     state: str = record.state
     if seconds > 0 and state not in TERMINAL_STATES:
-        state = wait_until_terminal(record.run_id, seconds)
+        state = _hold_answer(record.run_id, state, seconds)
     links = build_links(record.run_id)
     body = {
         "run_id": record.run_id,
@@ -69,6 +69,17 @@ def submit() -> Response:
         "links": links,
     }
     return build_json(body, 200 if submission.cached else 202, {"Location": links["self"]})
+
+
+def _hold_answer(run_id: str, state: str, seconds: float) -> str:
+    """Return the state after waiting for a terminal one; at once if too many wait already."""
+    waiting = get_context().waiting
+    if not waiting.acquire(blocking=False):
+        return state
+    try:
+        return wait_until_terminal(run_id, seconds)
+    finally:
+        waiting.release()
 
 
 def _read_wait() -> float:
