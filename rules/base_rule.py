@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cache
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from backtest.bars import Bars
+    from backtest.signal_events import SignalEvents
+    from rules.sweep_hooks import IndicatorRows
 
 
 class Signal(IntEnum):
@@ -106,6 +109,14 @@ class RuleMetadata:
         Part of a run's fingerprint; raise it when the signals change.
     source : str
         Citation of the publication that defines the rule, empty if it is folklore.
+    label : {"", "exact", "adaptation"}
+        How close an academic rule is to what was published: the published signal on a single
+        series, or a reduction of it. Empty for a rule that claims neither.
+    deviations : tuple of str
+        Every difference from the publication, one sentence each.
+    published_sample : tuple of (str, str) or None
+        First and last date of the published sample, ``YYYY-MM-DD``; None if there is none or it
+        could not be checked.
     """
 
     name: str
@@ -115,6 +126,9 @@ class RuleMetadata:
     constraints: tuple[Constraint, ...] = ()
     version: str = "1"
     source: str = ""
+    label: Literal["", "exact", "adaptation"] = ""
+    deviations: tuple[str, ...] = ()
+    published_sample: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +150,29 @@ class RuleOutput:
     indicators: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class SignalPart:
+    """A part of a rule's signal that depends on some of its parameters: the hook for sweeps.
+
+    A sweep computes each part once per distinct values of its parameters. The signal of a
+    combination is the union of the events of its parts; where two parts speak on one bar it is
+    HOLD, as in `technical_indicators.build_signal`.
+
+    Parameters
+    ----------
+    parameters : tuple of str
+        Names of the parameters that the part depends on.
+    compute : callable
+        ``compute(bars, rows, params)`` with `params` mapping each name to an array of shape
+        (n_signals,) (float64, int64, bool or object for choices) returns the events of n_signals
+        signals, equal to those of ``BaseRule.compute`` bit for bit. `rows` keeps indicator arrays,
+        so that each distinct window is computed once.
+    """
+
+    parameters: tuple[str, ...]
+    compute: Callable[[Bars, IndicatorRows, Mapping[str, NDArray[Any]]], SignalEvents]
+
+
 class BaseRule(ABC):
     """A trading rule: metadata, a lookback and a causal computation."""
 
@@ -148,6 +185,13 @@ class BaseRule(ABC):
     @abstractmethod
     def compute(self, bars: Bars, **params: Any) -> RuleOutput:
         """Compute signals for all bars; `params` are complete and validated."""
+
+    def signal_parts(self) -> tuple[SignalPart, ...]:
+        """Return one or two parts that compiled code computes for many combinations at once.
+
+        Empty, the default, makes a sweep call `compute` per combination, which is slower.
+        """
+        return ()
 
 
 _REGISTRY: dict[str, BaseRule] = {}
