@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Container
 from typing import Any, TypeVar
 
 from flask import request
@@ -158,13 +159,28 @@ def validate_model(model: type[Model], payload: object) -> Model:
         raise InputError(describe_validation_error(error)) from error
 
 
-def read_query(model: type[Model]) -> Model:
-    """Validate the query string into `model`; a name given twice is refused."""
+def read_query(
+    model: type[Model], *, lists: Container[str] = (), ignored: Container[str] = ()
+) -> Model:
+    """Validate the query string into `model`.
+
+    Parameters
+    ----------
+    lists : container of str
+        Names that may be repeated; any other that is given twice is refused.
+    ignored : container of str
+        Names that somebody else reads.
+    """
     errors = [
         FieldError(name, values, "give it once")
         for name, values in request.args.lists()
-        if len(values) > 1
+        if len(values) > 1 and name not in lists
     ]
     if errors:
         raise InputError(errors)
-    return validate_model(model, {name: text for name, text in request.args.items() if text != ""})
+    payload: dict[str, object] = {}
+    for name, values in request.args.lists():
+        given = [text for text in values if text != ""]
+        if given and name not in ignored:
+            payload[name] = given if name in lists else given[0]
+    return validate_model(model, payload)

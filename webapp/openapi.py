@@ -56,6 +56,7 @@ def _build_schemas(routes: tuple[Route, ...]) -> tuple[Names, dict[str, Any]]:
             wanted[(route.body, "validation")] = None
         if isinstance(route.answer, type):
             wanted[(route.answer, "serialization")] = None
+        wanted |= {(model, "serialization"): None for _, model, _ in route.others}
     references, definitions = models_json_schema(list(wanted), ref_template=_TEMPLATE)
     names: Names = {
         (model, mode): reference["$ref"].rpartition("/")[2]  # type: ignore[misc]
@@ -99,6 +100,9 @@ def _build_responses(route: Route, names: Names) -> dict[str, Any]:
     for status, text in route.also:
         body = {} if status == HTTPStatus.NOT_MODIFIED else content
         responses[str(status)] = {"description": text, **({"content": body} if body else {})}
+    for status, model, text in route.others:
+        schema = _refer(names, model, "serialization")
+        responses[str(status)] = {"description": text, "content": {JSON: {"schema": schema}}}
     problem = {MEDIA_TYPE: {"schema": _refer(names, Problem, "serialization")}}
     for status in sorted({*_ALWAYS, *route.refusals}):
         responses.setdefault(str(status), _build_answer(HTTPStatus(status), problem))
@@ -119,7 +123,10 @@ def _build_path_parameters(route: Route) -> list[dict[str, Any]]:
             "name": name,
             "in": "path",
             "required": True,
-            "schema": {"type": "string", **({"format": "uuid"} if name == "run_id" else {})},
+            "schema": {
+                "type": "string",
+                **({"format": "uuid"} if name in ("run_id", "sweep_id") else {}),
+            },
         }
         for name in re.findall(r"{(\w+)}", route.path)
     ]

@@ -31,7 +31,9 @@ class Route:
     status : int
         Of a success.
     also : tuple of (int, str)
-        Further successful statuses and what they mean.
+        Further successful statuses and what they mean; their shape is `answer`.
+    others : tuple of (int, type of BaseModel, str)
+        Further successful statuses whose shape is another, and what they mean.
     body : type of BaseModel, optional
         Shape of the request's body.
     body_types : tuple of str
@@ -52,6 +54,7 @@ class Route:
     answer: type[BaseModel] | str | None = None
     status: int = 200
     also: tuple[tuple[int, str], ...] = ()
+    others: tuple[tuple[int, type[BaseModel], str], ...] = ()
     body: type[BaseModel] | None = None
     body_types: tuple[str, ...] = JSON_BODY
     query: type[BaseModel] | None = None

@@ -19,15 +19,19 @@ Tag = Annotated[str, Field(min_length=1, max_length=40)]
 Note = Annotated[str, Field(max_length=2000)]
 
 
-class _Request(BaseModel):
+class RequestModel(BaseModel):
+    """What is sent: unknown names are refused."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class _Answer(BaseModel):
+class AnswerModel(BaseModel):
+    """What is answered."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class ProblemError(_Answer):
+class ProblemError(AnswerModel):
     """One refused field."""
 
     field: str
@@ -35,7 +39,7 @@ class ProblemError(_Answer):
     message: str
 
 
-class Problem(_Answer):
+class Problem(AnswerModel):
     """RFC 9457 problem document."""
 
     type: str
@@ -46,14 +50,14 @@ class Problem(_Answer):
     run_id: str | None = None
 
 
-class RunPatch(_Request):
+class RunPatch(RequestModel):
     """What may be changed of a run that exists."""
 
     tags: Annotated[list[Tag], Field(max_length=20)] | None = None
     note: Note | None = None
 
 
-class RunListQuery(_Request):
+class RunListQuery(RequestModel):
     """Filters of the run list."""
 
     state: Annotated[State | None, Field(description="Only runs in this state")] = None
@@ -69,7 +73,7 @@ class RunListQuery(_Request):
     ] = None
 
 
-class WaitQuery(_Request):
+class WaitQuery(RequestModel):
     """How long a submission may hold its answer."""
 
     wait: Annotated[
@@ -77,7 +81,7 @@ class WaitQuery(_Request):
     ] = 0.0
 
 
-class SeriesQuery(_Request):
+class SeriesQuery(RequestModel):
     """Which part of which series, and how many points of it."""
 
     names: Annotated[str, Field(max_length=1000, description="Comma-separated column names")] = (
@@ -88,7 +92,7 @@ class SeriesQuery(_Request):
     points: Annotated[int, Field(ge=2, le=10_000, description="Largest number of points")] = 2000
 
 
-class RunLinks(_Answer):
+class RunLinks(AnswerModel):
     """Where to go on from a submitted run."""
 
     self: str
@@ -99,7 +103,7 @@ class RunLinks(_Answer):
     page: str
 
 
-class RunSubmitted(_Answer):
+class RunSubmitted(AnswerModel):
     """Answer to a submitted run."""
 
     run_id: str
@@ -108,7 +112,7 @@ class RunSubmitted(_Answer):
     links: RunLinks
 
 
-class RunView(_Answer):
+class RunView(AnswerModel):
     """State of one run."""
 
     run_id: str
@@ -132,14 +136,14 @@ class RunView(_Answer):
     links: RunLinks
 
 
-class RunList(_Answer):
+class RunList(AnswerModel):
     """One page of runs."""
 
     runs: list[RunView]
     next_cursor: str | None
 
 
-class Trade(_Answer):
+class Trade(AnswerModel):
     """One trade of a result."""
 
     entry_time: str
@@ -164,7 +168,7 @@ class PageTrade(Trade):
     exit_idx: int
 
 
-class DataWarningView(_Answer):
+class DataWarningView(AnswerModel):
     """A finding about the data of a run."""
 
     code: str
@@ -173,7 +177,7 @@ class DataWarningView(_Answer):
     first: str | None
 
 
-class EquityColumns(_Answer):
+class EquityColumns(AnswerModel):
     """One entry a bar in every column."""
 
     time: list[str]
@@ -183,7 +187,7 @@ class EquityColumns(_Answer):
     close: list[float | None]
 
 
-class RunResult(_Answer):
+class RunResult(AnswerModel):
     """The object of ``stock-backtest backtest --json``."""
 
     run_id: str | None
@@ -197,7 +201,7 @@ class RunResult(_Answer):
     warnings: list[DataWarningView]
 
 
-class RunCharts(_Answer):
+class RunCharts(AnswerModel):
     """Four pictures as ``data:image/png;base64`` URLs."""
 
     drawdown: str
@@ -228,20 +232,20 @@ class PageSeries(BaseModel):
     time: list[str]
 
 
-class PageTrades(_Answer):
+class PageTrades(AnswerModel):
     """All trades of a run."""
 
     trades: list[PageTrade]
 
 
-class RunState(_Answer):
+class RunState(AnswerModel):
     """A run after its state was asked to change."""
 
     run_id: str
     state: State
 
 
-class DatasetView(_Answer):
+class DatasetView(AnswerModel):
     """One version of a dataset."""
 
     id: str
@@ -259,13 +263,13 @@ class DatasetView(_Answer):
     created_at: str
 
 
-class DatasetList(_Answer):
+class DatasetList(AnswerModel):
     """All datasets, the current version of each symbol."""
 
     datasets: list[DatasetView]
 
 
-class DatasetQuery(_Request):
+class DatasetQuery(RequestModel):
     """Which dataset is meant."""
 
     symbol: Annotated[str, Field(max_length=MAX_SYMBOL_LENGTH)]
@@ -283,7 +287,7 @@ class DatasetUpload(BaseModel):
     ] = None
 
 
-class PresetRequest(_Request):
+class PresetRequest(RequestModel):
     """A named set of inputs; everything of a run but its tags and note."""
 
     name: Annotated[str, Field(min_length=1, max_length=MAX_NAME_LENGTH)]
@@ -304,13 +308,13 @@ class PresetView(PresetRequest):
     updated_at: str
 
 
-class PresetList(_Answer):
+class PresetList(AnswerModel):
     """All presets, by name."""
 
     strategies: list[PresetView]
 
 
-class ParameterView(_Answer):
+class ParameterView(AnswerModel):
     """One input, as a form needs it."""
 
     name: str
@@ -326,7 +330,7 @@ class ParameterView(_Answer):
     optional: Annotated[bool, Field(description="null switches it off")]
 
 
-class ConstraintView(_Answer):
+class ConstraintView(AnswerModel):
     """A relation that two parameters must keep."""
 
     left: str
@@ -334,7 +338,7 @@ class ConstraintView(_Answer):
     right: str
 
 
-class RuleView(_Answer):
+class RuleView(AnswerModel):
     """One trading rule."""
 
     name: str
@@ -346,14 +350,14 @@ class RuleView(_Answer):
     constraints: list[ConstraintView]
 
 
-class RuleList(_Answer):
+class RuleList(AnswerModel):
     """All rules and the trading parameters that every rule shares."""
 
     rules: list[RuleView]
     trading: list[ParameterView]
 
 
-class Health(_Answer):
+class Health(AnswerModel):
     """State of what the web tier depends on."""
 
     status: Literal["ok", "degraded", "down"]
@@ -363,7 +367,7 @@ class Health(_Answer):
     version: str
 
 
-class Alive(_Answer):
+class Alive(AnswerModel):
     """The process answers."""
 
     status: Literal["ok"]
