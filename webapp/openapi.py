@@ -19,6 +19,7 @@ from webapp.schemas import Problem
 _TEMPLATE = "#/components/schemas/{model}"
 # Every operation may refuse a foreign Host or Origin, fail, or find the database away.
 _ALWAYS = (400, 403, 500, 503)
+_UUIDS = ("run_id", "sweep_id")
 
 Names = dict[tuple[type[BaseModel], str], str]
 
@@ -123,10 +124,7 @@ def _build_path_parameters(route: Route) -> list[dict[str, Any]]:
             "name": name,
             "in": "path",
             "required": True,
-            "schema": {
-                "type": "string",
-                **({"format": "uuid"} if name in ("run_id", "sweep_id") else {}),
-            },
+            "schema": {"type": "string", **({"format": "uuid"} if name in _UUIDS else {})},
         }
         for name in re.findall(r"{(\w+)}", route.path)
     ]

@@ -63,7 +63,7 @@ class RankingQuery(RequestModel):
         Order, Field(description="`best` is the largest, but for volatility and turnover")
     ] = "best"
     min_trades: MinTrades = None
-    filter: Filters = []
+    filter: Filters = Field(default_factory=list)
     offset: Annotated[int, Field(ge=0, le=100_000_000, description="Rows to skip")] = 0
     limit: Annotated[int, Field(ge=1, le=1000, description="Rows of the page")] = 50
 
