@@ -65,16 +65,31 @@ class PlatformClient:
         ServerUnavailable
             When nothing answers, or 5xx.
         """
-        try:
-            response = self._http.request(method, path, **options)
-        except httpx.HTTPError as error:
-            raise ServerUnavailable(
-                f"{self._shown} cannot be reached ({type(error).__name__}); "
-                "start it with `stock-backtest up` or correct --server"
-            ) from error
+        response = self._send(method, path, **options)
         if response.status_code >= 400:
             raise self._refusal(response)
         return response.json() if response.content else None
+
+    def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
+        try:
+            return self._http.request(method, path, **options)
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from error
+
+    def _unreachable(self, error: httpx.HTTPError) -> ServerUnavailable:
+        return ServerUnavailable(
+            f"{self._shown} cannot be reached ({type(error).__name__}); "
+            "start it with `stock-backtest up` or correct --server"
+        )
+
+    def has_dataset(self, sha256: str) -> bool:
+        """Return whether the platform has bars with this content hash, under whatever symbol."""
+        response = self._send("GET", f"/api/v1/datasets/{quote(sha256, safe='')}")
+        if response.status_code in (404, 405):  # 405: a platform that cannot be asked yet
+            return False
+        if response.status_code >= 400:
+            raise self._refusal(response)
+        return True
 
     def upload_dataset(
         self, path: Path, symbol: str, date_format: str | None = None

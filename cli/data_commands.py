@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from backtest.errors import InputError
-from cli.backtest import symbol_of
+from cli.bar_sources import symbol_of
 from cli.places import find_database_url, open_place
 from cli.report import format_metric, print_table
 from tasks.settings import load_settings, redact_url

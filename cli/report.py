@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
 _FRACTIONS = frozenset(
@@ -39,6 +42,41 @@ _SHOWN = (
     "benchmark_sharpe",
     "benchmark_max_drawdown",
 )
+
+
+class OutputFailed(Exception):
+    """What was computed cannot be written where it should go; the message says where and why."""
+
+
+@contextmanager
+def writing_to(shown: str) -> Iterator[None]:
+    """Turn a disk that is full and the like into `OutputFailed`; a closed pipe stays click's."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise OutputFailed(f"{shown} cannot be written: {reason}") from error
+
+
+@contextmanager
+def writing_output() -> Iterator[TextIO]:
+    """Give standard output, flushed at the end, so that what cannot be written is noticed.
+
+    Raises
+    ------
+    OutputFailed
+        With what is left in the buffer thrown away, so that the interpreter does not try again.
+    """
+    try:
+        with writing_to("standard output"):
+            yield sys.stdout
+            sys.stdout.flush()
+    except OutputFailed:
+        with suppress(OSError, ValueError):  # a stream without a descriptor holds nothing back
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
 
 
 def print_json(document: Mapping[str, Any], stream: TextIO) -> None:

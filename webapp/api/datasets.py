@@ -71,14 +71,26 @@ def upload() -> Response:
     )
 
 
+def show(ref: str) -> Response:
+    """Answer a dataset by symbol (its newest version), SHA-256 or id."""
+    record = get_context().store.datasets.get(ref)
+    if record is None:
+        raise _unknown_dataset(ref)
+    return build_json(build_dataset_view(record))
+
+
+def _unknown_dataset(ref: str) -> ProblemError:
+    return ProblemError(
+        404,
+        f"there is no dataset {ref[:100]}",
+        [FieldError("dataset", ref, "no such dataset; GET /api/v1/datasets lists all")],
+    )
+
+
 def remove(ref: str) -> Response:
     """Remove a dataset by symbol, SHA-256 or id; runs keep the content they were computed on."""
     if not get_context().store.datasets.remove(ref):
-        raise ProblemError(
-            404,
-            f"there is no dataset {ref[:100]}",
-            [FieldError("dataset", ref, "no such dataset; GET /api/v1/datasets lists all")],
-        )
+        raise _unknown_dataset(ref)
     get_logger(__name__).info("dataset_removed", dataset=ref[:100])
     return Response(status=204)
 
@@ -104,6 +116,15 @@ ROUTES = (
         body=DatasetUpload,
         body_types=("multipart/form-data",),
         refusals=(400, 413, 415, 422),
+    ),
+    Route(
+        "GET",
+        "/api/v1/datasets/{ref}",
+        show,
+        "A dataset by symbol, SHA-256 or id",
+        _TAG,
+        DatasetView,
+        refusals=(404,),
     ),
     Route(
         "DELETE",
