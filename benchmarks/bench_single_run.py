@@ -1,8 +1,7 @@
 """One backtest with its full result, side by side with the peers; and the streaming entry point.
 
-Every contestant runs in a process of its own and gets the same bars and the same signals, computed
-here once: RSI(14) crossing 30 and 70, long only, all in, 0.1 % fee, filled at the next open. Rounds
-alternate between the contestants, because these machines are noisy: read ratios, not times.
+Every contestant gets the same bars and the same signals, computed here once: RSI(14) crossing 30
+and 70, long only, all in, 0.1 % fee, filled at the next open.
 
     python benchmarks/bench_single_run.py --peers-python peers/bin/python
 
@@ -15,79 +14,27 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import statistics
-import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from contest import PEERS_VARIABLE, Task, run_contest, serve_contestant
+from markets import ROOT, Market, compute_rsi, find_crossings, load_market
+from report import Table, build_time_table
 
-ROOT = Path(__file__).resolve().parents[1]
-PEERS_VARIABLE = "STOCK_BACKTEST_PEERS_PYTHON"
 FEE_RATE = 0.001
 CASH = 100_000.0
-ROUND_SECONDS = 0.25
 
 # Stream and full run share one data set each with the peers that can bear its size.
 DAILY = ("ours", "raptorbt", "backtesting.py", "vectorbt")
 WALK = ("ours", "ours, streaming", "raptorbt")
 
 
-@dataclass(frozen=True)
-class Market:
-    """Bars and signals as every contestant gets them; arrays of shape (n,)."""
-
-    timestamps: np.ndarray
-    open: np.ndarray
-    high: np.ndarray
-    low: np.ndarray
-    close: np.ndarray
-    volume: np.ndarray
-    signal: np.ndarray
-
-
-def load_market(name: str, n_bars: int) -> Market:
-    """Return AAPL, adjusted, or a seeded geometric random walk of minute bars."""
-    if name == "daily":
-        rows = np.genfromtxt(ROOT / "data" / "AAPL.csv", delimiter=",", names=True, dtype=None)
-        factor = rows["Adj_Close"] / rows["Close"]
-        prices = [np.ascontiguousarray(rows[c] * factor) for c in ("Open", "High", "Low", "Close")]
-        stamps = rows["Date"].astype("datetime64[ns]").astype(np.int64)
-        volume = rows["Volume"] / factor
-    else:
-        draws = np.random.default_rng(20_240_601)
-        close = 100.0 * np.exp(np.cumsum(draws.normal(0.0, 0.001, n_bars)))
-        opened = np.concatenate(([100.0], close[:-1]))
-        high = np.maximum(opened, close) * (1.0 + draws.uniform(0.0, 0.001, n_bars))
-        low = np.minimum(opened, close) * (1.0 - draws.uniform(0.0, 0.001, n_bars))
-        prices = [opened, high, low, close]
-        stamps = 1_577_836_800_000_000_000 + 60_000_000_000 * np.arange(n_bars, dtype=np.int64)
-        volume = np.full(n_bars, 1000.0)
-    return Market(stamps, *prices, volume, compute_signal(prices[3]))
-
-
 def compute_signal(close: np.ndarray) -> np.ndarray:
     """Return +1 where RSI(14) falls below 30, -1 where it rises above 70, else 0."""
-    change = np.diff(close)
-    gain, loss = float(change[:14].clip(0).mean()), float((-change[:14]).clip(0).mean())
-    rsi = np.full(close.size, np.nan)
-    for t in range(14, close.size):
-        if t > 14:
-            step = float(change[t - 1])
-            gain = (gain * 13 + max(step, 0.0)) / 14
-            loss = (loss * 13 + max(-step, 0.0)) / 14
-        rsi[t] = 100.0 * gain / (gain + loss) if gain + loss > 0 else 50.0
-    signal = np.zeros(close.size, dtype=np.int8)
-    before, now = rsi[:-1], rsi[1:]
-    signal[1:][(before >= 30.0) & (now < 30.0)] = 1
-    signal[1:][(before <= 70.0) & (now > 70.0)] = -1
-    return signal
+    buys, sells = find_crossings(compute_rsi(close, 14), 30.0, 70.0)
+    return buys.astype(np.int8) - sells.astype(np.int8)
 
 
 def build_ours(market: Market) -> Callable[[], float]:
@@ -97,10 +44,10 @@ def build_ours(market: Market) -> Callable[[], float]:
     from backtest.metrics import compute_metrics
 
     config = build_our_config(market)
-    bars = (market.open, market.high, market.low, market.close)
+    bars, signal = market.columns[1:5], compute_signal(market.close)
 
     def run() -> float:
-        result = run_engine(*bars, market.signal, None, config)
+        result = run_engine(*bars, signal, None, config)
         metrics = compute_metrics(result, market.close, market.timestamps, config)
         return float(metrics["total_return"])
 
@@ -113,8 +60,8 @@ def build_our_stream(market: Market) -> Callable[[], float]:
     from backtest.engine import stream_engine
 
     config = build_our_config(market)
-    bars = (market.open, market.high, market.low, market.close)
-    return lambda: float(stream_engine(*bars, market.signal, None, config)[0])
+    bars, signal = market.columns[1:5], compute_signal(market.close)
+    return lambda: float(stream_engine(*bars, signal, None, config)[0])
 
 
 def build_our_config(market: Market) -> Any:
@@ -122,9 +69,8 @@ def build_our_config(market: Market) -> Any:
     from backtest.engine import build_engine_config
     from rules.spec import TradingSpec
 
-    daily = market.timestamps[1] - market.timestamps[0] > 3_600_000_000_000
     trading = TradingSpec(initial_cash=CASH, fee_rate=FEE_RATE).model_dump()
-    return build_engine_config(trading, 252.0 if daily else 252.0 * 390)
+    return build_engine_config(trading, market.periods_per_year)
 
 
 def build_raptorbt(market: Market) -> Callable[[], float]:
@@ -134,11 +80,11 @@ def build_raptorbt(market: Market) -> Callable[[], float]:
     config = raptorbt.BacktestConfig(
         initial_capital=CASH, fees=FEE_RATE, slippage=0.0, fill_timing="next_bar_open"
     )
-    columns = (market.timestamps, market.open, market.high, market.low, market.close, market.volume)
-    entries, exits = market.signal == 1, market.signal == -1
+    signal = compute_signal(market.close)
+    entries, exits = signal == 1, signal == -1
 
     def run() -> float:
-        result = raptorbt.run_single_backtest(*columns, entries, exits, config=config)
+        result = raptorbt.run_single_backtest(*market.columns, entries, exits, config=config)
         metrics = result.metrics.to_dict()
         result.equity_curve()
         result.trades()
@@ -152,9 +98,11 @@ def build_backtesting_py(market: Market) -> Callable[[], float]:
     import pandas as pd
     from backtesting import Backtest, Strategy
 
+    signal = compute_signal(market.close).astype(float)
+
     class Crossing(Strategy):  # type: ignore[misc]
         def init(self) -> None:
-            self.signal = self.I(lambda: market.signal.astype(float), plot=False)
+            self.signal = self.I(lambda: signal, plot=False)
 
         def next(self) -> None:
             if self.signal[-1] == 1 and not self.position:
@@ -184,7 +132,7 @@ def build_vectorbt(market: Market) -> Callable[[], float]:
 
     index = pd.to_datetime(market.timestamps)
     close, opened = pd.Series(market.close, index), pd.Series(market.open, index)
-    moved = pd.Series(np.concatenate(([0], market.signal[:-1])), index)
+    moved = pd.Series(np.concatenate(([0], compute_signal(market.close)[:-1])), index)
 
     def run() -> float:
         portfolio = vbt.Portfolio.from_signals(
@@ -207,100 +155,23 @@ BUILDERS: dict[str, Callable[[Market], Callable[[], float]]] = {
 }
 
 
-def serve_contestant(name: str, market_name: str, n_bars: int) -> None:
-    """Child process: warm up, then answer every line on standard input with one round's time."""
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # a peer's progress bar or greeting must not end up among the answers
-    market = load_market(market_name, n_bars)
-    run = BUILDERS[name](market)
-    total_return = run()
-    started = time.perf_counter()
-    run()
-    n_calls = max(1, int(ROUND_SECONDS / (time.perf_counter() - started)))
-    first = {"total_return": total_return, "n_calls": n_calls, "n_bars": market.close.size}
-    print(json.dumps(first), file=answers, flush=True)
-    for _ in sys.stdin:
-        started = time.perf_counter()
-        for _ in range(n_calls):
-            run()
-        seconds = (time.perf_counter() - started) / n_calls
-        print(json.dumps({"seconds": seconds}), file=answers, flush=True)
+def build_task(name: str, market: str, n_bars: int) -> Task:
+    """Build the contestant of that name on that market."""
+    return Task(BUILDERS[name](load_market(market, n_bars)))
 
 
-@dataclass
-class Contestant:
-    """A warm child process and the times it has answered so far."""
-
-    name: str
-    process: subprocess.Popen[str]
-    facts: dict[str, Any]
-    seconds: list[float]
-
-    def run_round(self) -> None:
-        """Have it measure one round."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        print("round", file=self.process.stdin, flush=True)
-        self.seconds.append(json.loads(self.process.stdout.readline())["seconds"])
-
-
-@contextmanager
-def start_contestant(
-    name: str, python: str, market_name: str, n_bars: int
-) -> Iterator[Contestant | None]:
-    """Start a child and wait until it is warm; None, with a line of explanation, if it fails."""
-    command = [python, __file__, "--serve", name, "--market", market_name, "--bars", str(n_bars)]
-    environment = {**os.environ, "RAPTORBT_NO_VERSION_CHECK": "1"}
-    pipe = subprocess.PIPE
-    # Progress bars and warnings of the peers are kept aside, and shown only if one fails.
-    with (
-        tempfile.TemporaryFile("w+") as noise,
-        subprocess.Popen(
-            command, stdin=pipe, stdout=pipe, stderr=noise, text=True, env=environment
-        ) as process,
+def run_benchmark(peers_python: str | None, rounds: int, n_bars: int) -> list[Table]:
+    """Measure, print and return the tables."""
+    tables = []
+    for title, market, names, size in (
+        ("One backtest, full result: AAPL daily", "daily", DAILY, 3270),
+        (f"One backtest: walk of {n_bars:,} bars", "walk", WALK, n_bars),
     ):
-        assert process.stdout is not None
-        assert process.stdin is not None
-        line = process.stdout.readline()
-        if not line:
-            noise.seek(0)
-            print(f"{noise.read()}  {name}: left out, it did not start (see above)")
-            yield None
-            return
-        yield Contestant(name, process, json.loads(line), [])
-        process.stdin.close()
-
-
-def run_contest(
-    market_name: str, names: tuple[str, ...], peers_python: str | None, rounds: int, n_bars: int
-) -> None:
-    """Measure the contestants in turn and print best and median."""
-    with ExitStack() as stack:
-        contestants = []
-        for name in names:
-            python = sys.executable if name.startswith("ours") else peers_python
-            if python is None:
-                continue
-            entered = stack.enter_context(start_contestant(name, python, market_name, n_bars))
-            contestants += [entered] if entered else []
-        for _ in range(rounds):
-            for contestant in contestants:
-                contestant.run_round()
-    print_table(contestants)
-
-
-def print_table(contestants: list[Contestant]) -> None:
-    """Print a line each; ratios are to ours, by the median and by the best round."""
-    ours = contestants[0].seconds
-    print(f"  {'':16}{'best':>12}{'median':>12}{'ns/bar':>9}{'x ours':>16}{'return':>12}")
-    for one in contestants:
-        best, median = min(one.seconds), statistics.median(one.seconds)
-        ratios = f"{best / min(ours):.2f} / {median / statistics.median(ours):.2f}"
-        per_bar = best / one.facts["n_bars"] * 1e9
-        print(
-            f"  {one.name:16}{best * 1e6:>9.1f} us{median * 1e6:>9.1f} us{per_bar:>9.2f}"
-            f"{ratios:>16}{one.facts['total_return']:>12.4f}"
-        )
+        arguments = {"market": market, "n_bars": n_bars}
+        contestants = run_contest(__file__, names, peers_python, rounds, arguments)
+        tables.append(build_time_table(title, size, contestants))
+        tables[-1].show()
+    return tables
 
 
 def main() -> None:
@@ -310,17 +181,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--bars", type=int, default=1_000_000, help="length of the random walk")
     parser.add_argument("--serve", choices=BUILDERS, help=argparse.SUPPRESS)
-    parser.add_argument("--market", choices=("daily", "walk"), help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.serve:
-        serve_contestant(arguments.serve, arguments.market, arguments.bars)
+    parser.add_argument("--arguments", type=json.loads, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.serve:
+        serve_contestant(build_task, {"name": options.serve, **options.arguments})
         return
-    if arguments.peers_python is None:
+    if options.peers_python is None:
         print(f"No peers: give --peers-python or set {PEERS_VARIABLE}; see benchmarks/README.md.")
-    print("AAPL, daily: one backtest with its full result")
-    run_contest("daily", DAILY, arguments.peers_python, arguments.rounds, arguments.bars)
-    print(f"Random walk, {arguments.bars:,} bars: full result, and headline metrics by streaming")
-    run_contest("walk", WALK, arguments.peers_python, arguments.rounds, arguments.bars)
+    run_benchmark(options.peers_python, options.rounds, options.bars)
 
 
 if __name__ == "__main__":
