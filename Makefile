@@ -51,7 +51,7 @@ format: $(STAMP)/test ## Format the code
 	$(BIN)/ruff check --fix .
 
 bench: $(STAMP)/test ## Measure speed against peers, side by side
-	$(BIN)/python benchmarks/bench_single_run.py
+	$(BIN)/python benchmarks/run_all.py
 	$(BIN)/python benchmarks/bench_run_list.py
 
 lock: ## Renew the lock files (needs uv)

@@ -109,7 +109,7 @@ def build_ours(market: Market, spans: Any, n_combinations: int, stops: bool, thr
 def build_raptorbt(
     market: Market, spans: Any, n_combinations: int, stops: bool, threads: int
 ) -> Task:
-    """Batches of signals on as many threads; it knows no reversal, so with stops it is long only."""
+    """Batches of signals, as many threads; it knows no reversal: with stops it is long only."""
     import raptorbt
 
     os.environ["RAYON_NUM_THREADS"] = str(threads)
