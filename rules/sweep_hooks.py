@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from backtest.signal_events import SignalEvents
+from rules import macd_lanes
 from rules import sweep_kernels as kernels
 
 FloatArray = NDArray[np.float64]
@@ -195,6 +196,28 @@ def build_row_crosses(rows: FloatArray, x_idx: RowIndex, y_idx: RowIndex) -> Sig
         x_idx.size,
         lambda first, buffers: kernels.collect_row_crosses(
             rows, x_idx, y_idx, first, *buffers.arrays
+        ),
+    )
+
+
+def build_macd_crosses(
+    close: FloatArray, fast: IntArray, slow: IntArray, signal: IntArray
+) -> SignalEvents:
+    """Build the events of MACD: BUY where it crosses above its signal line, SELL where below.
+
+    Parameters
+    ----------
+    close : ndarray of float64, shape (n_bars,)
+    fast, slow, signal : ndarray of int64, shape (n_signals,)
+        Windows with fast <= slow, as `technical_indicators.compute_macd` takes them.
+    """
+    windows = np.ascontiguousarray(np.stack([fast, slow, signal]), dtype=np.int64)
+    words = np.zeros((close.size, macd_lanes.N_LANES // 8), dtype=np.uint64)
+    return _collect(
+        close.size,
+        windows.shape[1],
+        lambda first, buffers: macd_lanes.collect_macd_crosses(
+            close, windows, first, words.view(np.int8), words, *buffers.arrays[2:]
         ),
     )
 

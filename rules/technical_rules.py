@@ -15,12 +15,20 @@ from rules.base_rule import (
     RuleMetadata,
     RuleOutput,
     Signal,
+    SignalPart,
     build_window,
     register_rule,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
     from backtest.bars import Bars
+    from backtest.signal_events import SignalEvents
+    from rules.sweep_hooks import FloatArray, IndicatorRows, RowIndex
 
 _RSI_PARAMETERS = (
     build_window("window", 14, "Bars of Wilder's average gain and loss", minimum=2),
@@ -78,6 +86,24 @@ class RsiRule(BaseRule):
             sell = ti.compute_crosses_below(rsi, overbought)
         return RuleOutput(ti.build_signal(buy, sell), indicators={"rsi": rsi})
 
+    def signal_parts(self) -> tuple[SignalPart, ...]:
+        """Return buys, which do not depend on the overbought level, and sells, mirrored."""
+
+        def compute_buys(
+            bars: Bars, rows: IndicatorRows, params: Mapping[str, NDArray[Any]]
+        ) -> SignalEvents:
+            return _build_rsi_crosses(bars, rows, params, "oversold", Signal.BUY)
+
+        def compute_sells(
+            bars: Bars, rows: IndicatorRows, params: Mapping[str, NDArray[Any]]
+        ) -> SignalEvents:
+            return _build_rsi_crosses(bars, rows, params, "overbought", Signal.SELL)
+
+        return (
+            SignalPart(("window", "oversold", "trigger"), compute_buys),
+            SignalPart(("window", "overbought", "trigger"), compute_sells),
+        )
+
 
 @register_rule
 class MacdRule(BaseRule):
@@ -107,6 +133,18 @@ class MacdRule(BaseRule):
             ),
             indicators={"macd": line, "macd_signal": signal, "macd_histogram": histogram},
         )
+
+    def signal_parts(self) -> tuple[SignalPart, ...]:
+        """Return the whole signal: it depends on all parameters."""
+
+        def compute_crosses(
+            bars: Bars, rows: IndicatorRows, params: Mapping[str, NDArray[Any]]
+        ) -> SignalEvents:
+            from rules.sweep_hooks import build_macd_crosses
+
+            return build_macd_crosses(bars.close, **params)
+
+        return (SignalPart(("fast", "slow", "signal"), compute_crosses),)
 
 
 @register_rule
@@ -153,6 +191,25 @@ class RsiMacdRule(BaseRule):
             },
         )
 
+    def signal_parts(self) -> tuple[SignalPart, ...]:
+        """Return buys, which do not depend on the overbought level, and sells, mirrored."""
+
+        def compute_buys(
+            bars: Bars, rows: IndicatorRows, params: Mapping[str, NDArray[Any]]
+        ) -> SignalEvents:
+            return _build_rsi_macd_onsets(bars, rows, params, "oversold", 1.0)
+
+        def compute_sells(
+            bars: Bars, rows: IndicatorRows, params: Mapping[str, NDArray[Any]]
+        ) -> SignalEvents:
+            return _build_rsi_macd_onsets(bars, rows, params, "overbought", -1.0)
+
+        shared = ("fast", "slow", "signal", "lookback")
+        return (
+            SignalPart(("window", "oversold", *shared), compute_buys),
+            SignalPart(("window", "overbought", *shared), compute_sells),
+        )
+
 
 @register_rule
 class SmaCrossRule(BaseRule):
@@ -186,6 +243,27 @@ class SmaCrossRule(BaseRule):
             indicators={"sma_fast": fast, "sma_slow": slow},
         )
 
+    def signal_parts(self) -> tuple[SignalPart, ...]:
+        """Return the whole signal: it depends on both parameters."""
+
+        def compute_crosses(
+            bars: Bars, rows: IndicatorRows, params: Mapping[str, NDArray[Any]]
+        ) -> SignalEvents:
+            import numpy as np
+
+            from rules import indicator_kernels as kernels
+            from rules.sweep_hooks import build_row_crosses
+
+            fast = params["fast"]
+            averages, row_idx = rows.get(
+                "sma",
+                np.concatenate([fast, params["slow"]]),
+                lambda window, out: kernels.fill_sma(bars.close, window, out),
+            )
+            return build_row_crosses(averages, row_idx[: fast.size], row_idx[fast.size :])
+
+        return (SignalPart(("fast", "slow"), compute_crosses),)
+
 
 @register_rule
 class BuyAndHoldRule(BaseRule):
@@ -208,3 +286,66 @@ class BuyAndHoldRule(BaseRule):
         signal = np.zeros(bars.n_bars, dtype=np.int8)
         signal[0] = Signal.BUY
         return RuleOutput(signal)
+
+    def signal_parts(self) -> tuple[SignalPart, ...]:
+        """Return the one signal that there is."""
+
+        def compute_first_bar(
+            bars: Bars, rows: IndicatorRows, params: Mapping[str, NDArray[Any]]
+        ) -> SignalEvents:
+            from backtest.signal_events import build_events
+
+            return build_events(self.compute(bars).signal)
+
+        return (SignalPart((), compute_first_bar),)
+
+
+def _build_rsi_crosses(
+    bars: Bars,
+    rows: IndicatorRows,
+    params: Mapping[str, NDArray[Any]],
+    level: str,
+    code: Signal,
+) -> SignalEvents:
+    """Build the crossings of RSI and the level of that name: into its zone, or back out of it."""
+    import numpy as np
+
+    from rules.sweep_hooks import build_level_crosses
+
+    inwards = 1.0 if code == Signal.SELL else -1.0
+    signs = np.where(params["trigger"] == "enter_zone", inwards, -inwards)
+    return build_level_crosses(*_get_rsi(bars, rows, params["window"]), params[level], signs, code)
+
+
+def _build_rsi_macd_onsets(
+    bars: Bars,
+    rows: IndicatorRows,
+    params: Mapping[str, NDArray[Any]],
+    level: str,
+    side: float,
+) -> SignalEvents:
+    """Build where MACD lies on a side of its signal line soon after an extreme of RSI."""
+    import numpy as np
+
+    from rules import indicator_kernels as kernels
+    from rules.sweep_hooks import build_confirmed_onsets
+
+    line, signal = np.empty((2, bars.n_bars))
+
+    def fill_histogram(fast: int, slow: int, window: int, out: FloatArray) -> None:
+        kernels.fill_macd(bars.close, (fast, slow, window), line, signal, out)
+
+    # Its sign is the comparison of both lines: a difference of doubles is 0 only between equals.
+    windows = np.stack([params["fast"], params["slow"], params["signal"]])
+    histograms = rows.get("macd_histogram", windows, fill_histogram)
+    rsi = _get_rsi(bars, rows, params["window"])
+    levels = np.asarray(params[level], dtype=np.float64)
+    return build_confirmed_onsets(rsi, levels, histograms, side, params["lookback"])
+
+
+def _get_rsi(
+    bars: Bars, rows: IndicatorRows, windows: NDArray[np.int64]
+) -> tuple[FloatArray, RowIndex]:
+    from rules import indicator_kernels as kernels
+
+    return rows.get("rsi", windows, lambda window, out: kernels.fill_rsi(bars.close, window, out))
