@@ -16,7 +16,7 @@ from webapp.problems import ProblemError
 from webapp.responses import format_instant
 from webapp.telemetry import bind_run_id
 
-_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+UUID_TEXT = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 def read_run_id(text: str) -> str:
@@ -27,7 +27,7 @@ def read_run_id(text: str) -> str:
     ProblemError
         404 for text that is no UUID: no run can have it.
     """
-    if _UUID.fullmatch(text) is None:
+    if UUID_TEXT.fullmatch(text) is None:
         raise ProblemError(
             404,
             "a run's id is a UUID such as 123e4567-e89b-42d3-a456-426614174000",

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import math
+from flask import Response
 
-from flask import Response, request
-
-from backtest.errors import InputError
 from rules.spec import RunRequest, parse_run_request
 from storage.errors import IdempotencyConflict
 from storage.records import TERMINAL_STATES, RunFilter
@@ -37,18 +34,17 @@ from webapp.schemas import (
     RunView,
     WaitQuery,
 )
+from webapp.submissions import SUBMIT_HEADERS, hold_answer, read_idempotency_key, read_wait
 from webapp.telemetry import bind_run_id
 
-_LONGEST_WAIT_SECONDS = 30.0
-_LONGEST_KEY = 255
 _TAG = "Runs"
 
 
 def submit() -> Response:
     """Validate, persist and enqueue a run; a finished run with the same inputs is returned."""
     context = get_context()
-    seconds = _read_wait()
-    key = _read_idempotency_key()
+    seconds = read_wait()
+    key = read_idempotency_key()
     run_request = parse_run_request(read_run_payload())
     try:
         submission = submit_run(context.store, context.settings, run_request, idempotency_key=key)
@@ -60,7 +56,7 @@ def submit() -> Response:
     bind_run_id(record.run_id)
     state: str = record.state
     if seconds > 0 and state not in TERMINAL_STATES:
-        state = _hold_answer(record.run_id, state, seconds)
+        state = hold_answer(state, lambda: wait_until_terminal(record.run_id, seconds))
     links = build_links(record.run_id)
     body = {
         "run_id": record.run_id,
@@ -69,40 +65,6 @@ def submit() -> Response:
         "links": links,
     }
     return build_json(body, 200 if submission.cached else 202, {"Location": links["self"]})
-
-
-def _hold_answer(run_id: str, state: str, seconds: float) -> str:
-    """Return the state after waiting for a terminal one; at once if too many wait already."""
-    waiting = get_context().waiting
-    if not waiting.acquire(blocking=False):
-        return state
-    try:
-        return wait_until_terminal(run_id, seconds)
-    finally:
-        waiting.release()
-
-
-def _read_wait() -> float:
-    """Return how long to hold the answer, in seconds; more than the limit is the limit."""
-    text = request.args.get("wait", "")
-    if text == "":
-        return 0.0
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 <= seconds < math.inf:  # false for NaN as well
-        raise InputError.of("wait", text, "must be a number of seconds from 0 to 30")
-    return min(seconds, _LONGEST_WAIT_SECONDS)
-
-
-def _read_idempotency_key() -> str | None:
-    key = request.headers.get("Idempotency-Key")
-    if key is None:
-        return None
-    if not 1 <= len(key) <= _LONGEST_KEY or not key.isascii() or not key.isprintable():
-        raise InputError.of("Idempotency-Key", key, "use 1 to 255 printable ASCII characters")
-    return key
 
 
 def show(run_id: str) -> Response:
@@ -159,12 +121,6 @@ def patch(run_id: str) -> Response:
     return build_json(build_run_view(record))
 
 
-_SUBMIT_HEADERS = (
-    (
-        "Idempotency-Key",
-        "The same key with the same body submits once; with another body it is 409",
-    ),
-)
 _BODY_TYPES = ("application/json", "application/x-www-form-urlencoded", "multipart/form-data")
 
 ROUTES = (
@@ -181,7 +137,7 @@ ROUTES = (
             body=RunRequest,
             body_types=_BODY_TYPES,
             query=WaitQuery,
-            headers=_SUBMIT_HEADERS,
+            headers=SUBMIT_HEADERS,
             refusals=(400, 409, 413, 415, 422),
         )
         for path in ("/api/v1/runs", "/run_backtest")
