@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import quote
 
 import httpx
@@ -103,6 +103,24 @@ class PlatformClient:
                 "POST", "/api/v1/datasets", data=fields, files={"file": (path.name, stream)}
             )
         return dict(answer)
+
+    def download(self, path: str, stream: BinaryIO) -> None:
+        """Stream an answer into a file, piece by piece.
+
+        Raises
+        ------
+        InputError, ServerUnavailable
+            See `call`; also if the answer breaks off.
+        """
+        try:
+            with self._http.stream("GET", path) as response:
+                if response.status_code >= 400:
+                    response.read()
+                    raise self._refusal(response)
+                for chunk in response.iter_bytes():
+                    stream.write(chunk)
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from error
 
     def run(self, payload: Mapping[str, Any]) -> dict[str, Any]:
         """Submit a run, wait for it and return its result document.

@@ -13,12 +13,18 @@ from rules.spec import TradingSpec, coerce_text
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def add_run_options(command: Command) -> Command:
-    """Decorate a click command with every flag of a run, the contract's names and defaults."""
+def add_run_options(command: Command, value: str = "F") -> Command:
+    """Decorate a click command with every flag of a run, the contract's names and defaults.
+
+    Parameters
+    ----------
+    value : str
+        What the help calls the value of a trading parameter.
+    """
     for name, field in reversed(TradingSpec.model_fields.items()):
         default = "off" if field.default is None else f"{field.default}"
         command = click.option(
-            _flag(name), name, metavar="F", help=f"{field.description}.  [{default}]"
+            _flag(name), name, metavar=value, help=f"{field.description}.  [{default}]"
         )(command)
     for option in reversed(
         (
@@ -29,7 +35,7 @@ def add_run_options(command: Command) -> Command:
                 "-p",
                 "params",
                 multiple=True,
-                metavar="NAME=VALUE",
+                metavar="NAME=VALUE" if value == "F" else f"NAME={value}",
                 help="Rule parameter; may be repeated.",
             ),
             click.option("--start", metavar="DATE", help="First bar, inclusive."),
@@ -73,31 +79,44 @@ def build_payload(dataset: str, options: Mapping[str, Any]) -> dict[str, Any]:
 def name_flags(error: InputError) -> InputError:
     """Return the same errors with fields named as flags: ``--fee-rate``, ``-p window``."""
     return InputError(
-        FieldError(_flag_of(item.field), item.value, item.message) for item in error.errors
+        FieldError(flag_of(item.field), item.value, item.message) for item in error.errors
     )
 
 
-def _parse_params(pairs: Sequence[str]) -> dict[str, Any]:
-    params: dict[str, Any] = {}
+def split_params(pairs: Sequence[str], remedy: str) -> dict[str, str]:
+    """Return the texts of repeated ``-p NAME=TEXT`` by name.
+
+    Raises
+    ------
+    InputError
+        For one that is not of that form, with the words of `remedy`, or is given twice.
+    """
+    params: dict[str, str] = {}
     errors = []
     for pair in pairs:
         name, separator, text = pair.partition("=")
         if not separator or not name:
-            errors.append(FieldError("-p", pair, "write NAME=VALUE, for example -p window=14"))
+            errors.append(FieldError("-p", pair, f"write {remedy}"))
         elif name in params:
             errors.append(FieldError(f"-p {name}", text, "given twice; keep one"))
         else:
-            params[name] = coerce_text(text)
+            params[name] = text
     if errors:
         raise InputError(errors)
     return params
+
+
+def _parse_params(pairs: Sequence[str]) -> dict[str, Any]:
+    texts = split_params(pairs, "NAME=VALUE, for example -p window=14")
+    return {name: coerce_text(text) for name, text in texts.items()}
 
 
 def _flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def _flag_of(field: str) -> str:
+def flag_of(field: str) -> str:
+    """Return the flag that sets a field: ``--fee-rate`` for ``trading.fee_rate``."""
     room, _, name = field.partition(".")
     if room == "params" and name:
         return f"-p {name}"

@@ -7,7 +7,8 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, TextIO
+from pathlib import Path
+from typing import Any, BinaryIO, TextIO
 
 _FRACTIONS = frozenset(
     {
@@ -77,6 +78,25 @@ def writing_output() -> Iterator[TextIO]:
         with suppress(OSError, ValueError):  # a stream without a descriptor holds nothing back
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise
+
+
+@contextmanager
+def writing_file(path: Path) -> Iterator[BinaryIO]:
+    """Give a file that takes the name `path` once it is whole; a failure leaves nothing behind.
+
+    Raises
+    ------
+    OutputFailed
+        If it cannot be written.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with writing_to(str(path)):
+            with part.open("wb") as stream:
+                yield stream
+            part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def print_json(document: Mapping[str, Any], stream: TextIO) -> None:

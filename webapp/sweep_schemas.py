@@ -147,6 +147,7 @@ class ChunkCounts(AnswerModel):
     failed: int
     queued: int
     running: int
+    cancelled: int
 
 
 class CombinationRow(AnswerModel):
@@ -174,48 +175,62 @@ class PlateauRow(CombinationRow):
     n_neighbours: int
 
 
-class SweepView(AnswerModel):
-    """State of one sweep."""
+class SweepItem(AnswerModel):
+    """One sweep of the list."""
 
     sweep_id: str
     run_id: str
     state: SweepState
     stage: str
     progress: Annotated[float, Field(ge=0, le=1)]
-    queue_position: Annotated[int | None, Field(description="1 is next; null once it has started")]
     submitted_at: str
     started_at: str | None
     finished_at: str | None
-    attempt: int
-    error: dict[str, Any] | None
     fingerprint: str
     symbol: str
     rule: str
-    spec: dict[str, Any]
     objective: str
-    n_points: int
-    n_combinations: Annotated[int | None, Field(description="null until planning has counted")]
-    n_excluded: int | None
-    n_failed: int
-    n_done: Annotated[int, Field(description="Combinations computed so far")]
-    chunks: ChunkCounts
-    rate: Annotated[float | None, Field(description="Combinations per second")]
-    eta_seconds: float | None
-    seconds: Annotated[float | None, Field(description="Wall time until now or the end")]
+    method: Literal["grid", "random", "adaptive"]
+    n_points: Annotated[float, Field(description="Cells of the full grid")]
+    n_combinations: Annotated[
+        int | None, Field(description="Without excluded points; null until that is known")
+    ]
     result_sha256: str | None
-    best: CombinationRow | None
-    plateau: PlateauRow | None
-    metrics: Annotated[Metrics | None, Field(description="Of the best combination")]
-    warnings: list[dict[str, Any]]
+    error: dict[str, Any] | None
     tags: list[str]
     note: str
     links: SweepLinks
 
 
+class SweepView(SweepItem):
+    """State of one sweep."""
+
+    queue_position: Annotated[
+        int | None, Field(description="Always null: sweeps share the workers, none waits its turn")
+    ]
+    attempt: Annotated[int, Field(description="How often finalising was started")]
+    spec: dict[str, Any]
+    min_trades: int
+    n_excluded: Annotated[int | None, Field(description="So far, until the sweep has succeeded")]
+    n_failed: Annotated[int | None, Field(description="So far, until the sweep has succeeded")]
+    n_done: Annotated[int, Field(description="Combinations computed so far")]
+    n_positions: Annotated[int, Field(description="Points to visit, excluded ones among them")]
+    n_positions_done: int
+    n_bars: int
+    chunks: ChunkCounts
+    rate: Annotated[float | None, Field(description="Points per second by all workers")]
+    eta_seconds: float | None
+    seconds: Annotated[float | None, Field(description="Wall time since the start, until the end")]
+    best: CombinationRow | None
+    plateau: PlateauRow | None
+    metrics: Annotated[Metrics | None, Field(description="Of the best combination")]
+    warnings: list[dict[str, Any]]
+
+
 class SweepList(AnswerModel):
     """One page of sweeps."""
 
-    sweeps: list[SweepView]
+    sweeps: list[SweepItem]
     next_cursor: str | None
 
 

@@ -1,0 +1,83 @@
+"""A sweep on a platform: submitted, followed, and brought home as the object of `sweep --json`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any, BinaryIO
+from urllib.parse import quote
+
+from cli.client import PlatformClient, RunFailed
+from cli.sweep_report import Progress
+
+_API = "/api/v1/sweeps"
+_WAIT_SECONDS = 1.0  # of the submission; what takes longer is worth a progress bar
+_LONGEST_PAUSE_SECONDS = 2.0
+
+
+def submit_sweep(client: PlatformClient, payload: Mapping[str, Any]) -> str:
+    """Submit a sweep and return its id."""
+    answer = client.call("POST", _API, json=dict(payload), params={"wait": _WAIT_SECONDS})
+    return str(answer["sweep_id"])
+
+
+def follow_sweep(client: PlatformClient, sweep_id: str, on_progress: Progress) -> dict[str, Any]:
+    """Return the state of a sweep once it has succeeded.
+
+    Raises
+    ------
+    RunFailed
+        If it fails or is cancelled, with the platform's reason and what to do.
+    """
+    pause = 0.2
+    while True:
+        state = dict(client.call("GET", f"{_API}/{quote(sweep_id, safe='')}"))
+        on_progress(state["n_done"], state["n_combinations"] or state["n_points"])
+        if state["state"] == "succeeded":
+            return state
+        if state["state"] in ("failed", "cancelled"):
+            raise RunFailed(_explain(sweep_id, state))
+        time.sleep(pause)
+        pause = min(_LONGEST_PAUSE_SECONDS, pause * 1.5)
+
+
+def _explain(sweep_id: str, state: Mapping[str, Any]) -> str:
+    reason = (state.get("error") or {}).get("message")
+    text = f"sweep {sweep_id} {state['state']}"
+    if reason:
+        text += f": {reason}"
+    if state["state"] == "failed" and state["chunks"]["failed"]:
+        text += f"; `stock-backtest sweep-run retry {sweep_id}` computes what is missing"
+    return text
+
+
+def load_document(client: PlatformClient, state: Mapping[str, Any], top: int) -> dict[str, Any]:
+    """Return the object of `sweep --json` for a sweep that has succeeded."""
+    path = f"{_API}/{quote(str(state['sweep_id']), safe='')}/ranking"
+    ranking = client.call("GET", path, params={"limit": top})
+    while ranking.get("state") == "computing":
+        time.sleep(1.0)
+        ranking = client.call("GET", path, params={"limit": top})
+    return {
+        "sweep_id": state["sweep_id"],
+        "n_combinations": state["n_combinations"],
+        "n_excluded": state["n_excluded"],
+        "n_failed": state["n_failed"],
+        "seconds": state["seconds"],
+        "result_sha256": state["result_sha256"],
+        "objective": state["objective"],
+        "top": [drop_rank(row) for row in ranking["rows"]],
+        "plateau": state["plateau"],
+        "spec": state["spec"],
+        "warnings": state["warnings"],
+    }
+
+
+def drop_rank(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row without its rank, which its place in the list says."""
+    return {name: value for name, value in row.items() if name != "rank"}
+
+
+def download_export(client: PlatformClient, sweep_id: str, ending: str, stream: BinaryIO) -> None:
+    """Stream all combinations of a sweep into a file."""
+    client.download(f"{_API}/{quote(sweep_id, safe='')}/export.{ending}", stream)
