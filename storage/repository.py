@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from storage.database import run_transaction
 from storage.models import dataset_contents, datasets, runs
+from storage.sweep_tables import sweep_datasets
 
 T = TypeVar("T")
 
@@ -48,7 +49,7 @@ class Repository:
 
 
 def delete_unused_content(connection: Connection, sha256: str) -> None:
-    """Delete bars that neither a symbol nor a run refers to any more.
+    """Delete bars that neither a symbol, a run nor a sweep refers to any more.
 
     The row is locked before it is judged: an insert that refers to it waits for us, or we for it.
     """
@@ -59,4 +60,5 @@ def delete_unused_content(connection: Connection, sha256: str) -> None:
         .where(content == sha256)
         .where(~exists().where(datasets.c.sha256 == sha256))
         .where(~exists().where(runs.c.dataset_sha256 == sha256))
+        .where(~exists().where(sweep_datasets.c.sha256 == sha256))
     )
