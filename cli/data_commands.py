@@ -50,7 +50,7 @@ def list_datasets(server: str | None, as_json: bool) -> None:
     with open_place(server) as place:
         records = place.list_datasets()
     if as_json:
-        _print_json(records)
+        print_indented(records)
         return
     rows = [
         (
@@ -96,7 +96,7 @@ def list_runs(limit: int, server: str | None, as_json: bool, **filters: str | No
     with open_place(server) as place:
         records = place.list_runs(query)
     if as_json:
-        _print_json(records)
+        print_indented(records)
         return
     print_table(
         ("run", "state", "submitted", "symbol", "rule", "return", "sharpe", "trades"),
@@ -111,7 +111,7 @@ def list_runs(limit: int, server: str | None, as_json: bool, **filters: str | No
 def show_run(run_id: str, server: str | None) -> None:
     """Show one run as JSON."""
     with open_place(server) as place:
-        _print_json(place.show_run(run_id))
+        print_indented(place.show_run(run_id))
 
 
 @run_group.command(name="cancel")
@@ -186,6 +186,7 @@ def _run_row(record: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _print_json(value: Any) -> None:
+def print_indented(value: Any) -> None:
+    """Print JSON for people."""
     json.dump(value, sys.stdout, indent=2, allow_nan=False)
     sys.stdout.write("\n")

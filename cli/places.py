@@ -20,8 +20,15 @@ from tasks.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from storage.store import Store
+    from storage.sweep_records import SweepRecord
 
 _API = "/api/v1"
+_REMEDIES = {
+    "pause": "only a sweep that is going on can be paused",
+    "resume": "only a paused sweep can be resumed",
+    "cancel": "nothing to cancel",
+    "retry": "no chunk of it failed",
+}
 
 
 class Place(Protocol):
@@ -53,6 +60,22 @@ class Place(Protocol):
 
     def delete_run(self, run_id: str) -> None:
         """Delete a run and its result."""
+        ...
+
+    def list_sweeps(self, query: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return sweeps, newest first."""
+        ...
+
+    def show_sweep(self, sweep_id: str) -> dict[str, Any]:
+        """Return one sweep."""
+        ...
+
+    def control_sweep(self, sweep_id: str, action: str) -> str:
+        """Pause, resume, cancel or retry a sweep; return its state."""
+        ...
+
+    def delete_sweep(self, sweep_id: str) -> None:
+        """Delete a sweep and its results."""
         ...
 
 
@@ -89,6 +112,23 @@ class ServerPlace:
     def delete_run(self, run_id: str) -> None:
         """Delete a run and its result."""
         self._client.call("DELETE", f"{_API}/runs/{quote(run_id, safe='')}")
+
+    def list_sweeps(self, query: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return sweeps, newest first."""
+        return list(self._client.call("GET", f"{_API}/sweeps", params=dict(query))["sweeps"])
+
+    def show_sweep(self, sweep_id: str) -> dict[str, Any]:
+        """Return one sweep."""
+        return dict(self._client.call("GET", f"{_API}/sweeps/{quote(sweep_id, safe='')}"))
+
+    def control_sweep(self, sweep_id: str, action: str) -> str:
+        """Pause, resume, cancel or retry a sweep; return its state."""
+        path = f"{_API}/sweeps/{quote(sweep_id, safe='')}/{action}"
+        return str(self._client.call("POST", path)["state"])
+
+    def delete_sweep(self, sweep_id: str) -> None:
+        """Delete a sweep and its results."""
+        self._client.call("DELETE", f"{_API}/sweeps/{quote(sweep_id, safe='')}")
 
 
 class DatabasePlace:
@@ -136,6 +176,56 @@ class DatabasePlace:
         """Delete a run and its result."""
         if not self._store.runs.delete(run_id):
             raise _unknown_run(run_id)
+
+    def list_sweeps(self, query: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return sweeps, newest first."""
+        from storage.sweep_records import SweepFilter
+
+        page = self._store.sweeps.list(SweepFilter(**query))
+        return [self._describe_sweep(record) for record in page.items]
+
+    def show_sweep(self, sweep_id: str) -> dict[str, Any]:
+        """Return one sweep."""
+        record = self._store.sweeps.get(sweep_id)
+        if record is None:
+            raise _unknown_sweep(sweep_id)
+        return self._describe_sweep(record)
+
+    def _describe_sweep(self, record: SweepRecord) -> dict[str, Any]:
+        progress = self._store.sweeps.progress(record.sweep_id)
+        if progress is None:
+            raise _unknown_sweep(record.sweep_id)
+        return {
+            **_plain(record),
+            "seconds": record.seconds,
+            "progress": progress.fraction,
+            "n_done": progress.n_combinations_done,
+            "chunks": {
+                "total": progress.n_chunks,
+                "done": progress.n_done,
+                "failed": progress.n_failed,
+                "queued": progress.n_queued,
+                "running": progress.n_running,
+                "cancelled": progress.n_cancelled,
+            },
+            "eta_seconds": progress.eta_seconds,
+        }
+
+    def control_sweep(self, sweep_id: str, action: str) -> str:
+        """Pause, resume, cancel or retry a sweep; return its state."""
+        from tasks import sweeps
+
+        before = self.show_sweep(sweep_id)["state"]
+        change = getattr(sweeps, f"{action}_sweep")
+        if not change(self._store, load_settings(), sweep_id):
+            message = f"is {before}; {_REMEDIES[action]}"
+            raise InputError.of("sweep_id", sweep_id, message)
+        return str(self.show_sweep(sweep_id)["state"])
+
+    def delete_sweep(self, sweep_id: str) -> None:
+        """Delete a sweep and its results."""
+        if not self._store.sweeps.delete(sweep_id):
+            raise _unknown_sweep(sweep_id)
 
 
 @contextmanager
@@ -193,3 +283,7 @@ def _plain(record: Any) -> dict[str, Any]:
 
 def _unknown_run(run_id: str) -> InputError:
     return InputError.of("run_id", run_id, "no such run; `run list` shows all")
+
+
+def _unknown_sweep(sweep_id: str) -> InputError:
+    return InputError.of("sweep_id", sweep_id, "no such sweep; `sweep-run list` shows all")

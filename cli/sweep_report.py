@@ -75,7 +75,11 @@ def print_sweep(document: Mapping[str, Any], stream: TextIO) -> None:
 
 def find_swept(spec: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the names of a sweep's axes in their order."""
-    return tuple(str(axis["name"]) for axis in spec["axes"])
+    return (
+        *(("dataset",) if len(spec["datasets"]) > 1 else ()),
+        *(name for name in spec["params"] if name in spec["space"]),
+        *(name for name in spec["trading"] if name in spec["trading_space"]),
+    )
 
 
 def _describe(row: Mapping[str, Any], swept: Sequence[str], objective: str) -> str:

@@ -16,6 +16,8 @@ from webapp.telemetry import Telemetry
 _KEY = "stock_backtest"
 # Of the 16 threads that `stock-backtest web` serves with: the others answer polls and probes.
 _MOST_WAITING = 12
+# Each holds a thread for as long as its client reads, and a child process.
+_MOST_EXPORTING = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,9 @@ class WebContext:
     telemetry : Telemetry
         Counters behind ``/metrics``.
     waiting : threading.BoundedSemaphore
-        Taken by a submission that holds its answer until the run is terminal.
+        Taken by a request that holds its answer until a worker is done.
+    exporting : threading.BoundedSemaphore
+        Taken by an export for as long as it streams.
     """
 
     settings: Settings
@@ -42,6 +46,9 @@ class WebContext:
     telemetry: Telemetry
     waiting: threading.BoundedSemaphore = field(
         default_factory=lambda: threading.BoundedSemaphore(_MOST_WAITING)
+    )
+    exporting: threading.BoundedSemaphore = field(
+        default_factory=lambda: threading.BoundedSemaphore(_MOST_EXPORTING)
     )
 
 
