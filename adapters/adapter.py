@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapters.reasons import explain_undefined
+from adapters.sample_split import build_sample_split
 from adapters.tables import (
     build_return_tables,
     build_trade_histogram,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from rules.spec import RunSpec
 
 # Part of a run's fingerprint: raise it when metrics, adapter or loader change what they answer.
-RESULTS_VERSION = "1"
+RESULTS_VERSION = "2"
 EXIT_REASONS = ("signal", "stop_loss", "take_profit", "trailing_stop", "ruin", "open")
 EQUITY_COLUMNS = ("equity", "cash", "position", "close")
 
@@ -151,10 +152,22 @@ def build_outcome(
             "equity": to_json_number(engine_result.equity[-1]),
             "benchmark": to_json_number(benchmark[-1]),
         },
+        "sample": build_sample_split(
+            rule.published_sample,
+            bars.timestamps,
+            bars.spacing,
+            engine_result.equity,
+            initial_cash=config.initial_cash,
+            periods_per_year=config.periods_per_year,
+            risk_free=config.risk_free,
+        ),
         "rule": {
             "name": rule.name,
             "title": rule.title,
             "summary": rule.summary,
+            "source": rule.source,
+            "label": rule.label,
+            "deviations": list(rule.deviations),
             "indicators": list(rule_output.indicators),
         },
     }
@@ -235,6 +248,8 @@ def build_result_document(
         ],
         "equity": equity,
         "warnings": summary["warnings"],
+        # Not in results stored by versions before "2".
+        "sample": summary.get("sample"),
     }
 
 

@@ -38,6 +38,12 @@ def rules_command(name: str | None) -> None:
     click.echo(f"{metadata.title}: {metadata.summary}")
     if metadata.source:
         click.echo(metadata.source)
+    if metadata.label:
+        click.echo(f"label: {metadata.label}")
+        sample = metadata.published_sample
+        click.echo(f"published sample: {' to '.join(sample) if sample else 'none known'}")
+    for deviation in metadata.deviations:
+        click.echo(f"deviation: {deviation}")
     rows = [
         (item.name, item.type, _range(item), str(item.default), item.unit, item.help)
         for item in metadata.parameters

@@ -43,6 +43,7 @@ _SHOWN = (
     "benchmark_sharpe",
     "benchmark_max_drawdown",
 )
+_SAMPLE_SHOWN = ("n_bars", "total_return", "cagr", "volatility", "sharpe", "max_drawdown")
 
 
 class OutputFailed(Exception):
@@ -116,6 +117,20 @@ def print_report(document: Mapping[str, Any], stream: TextIO) -> None:
         stream.write(f"{name:<24}{format_metric(name, metrics[name]):>16}\n")
     if metrics["ruined"]:
         stream.write("\nThe account was ruined: equity fell to zero or below.\n")
+    if document.get("sample"):
+        _print_sample(document["sample"], stream)
+
+
+def _print_sample(sample: Mapping[str, Any], stream: TextIO) -> None:
+    """Print how the rule did where it was published, and afterwards."""
+    start, end = sample["published"]
+    stream.write(f"\nPublished sample {start} to {end}\n{'':<24}{'inside':>16}{'after':>16}\n")
+    parts = [sample["inside"] or {}, sample["after"] or {}]
+    for name in _SAMPLE_SHOWN:
+        cells = "".join(f"{format_metric(name, part.get(name)):>16}" for part in parts)
+        stream.write(f"{name:<24}{cells}\n")
+    for reason in sample["reasons"].values():
+        stream.write(f"{reason}\n")
 
 
 def format_metric(name: str, value: Any) -> str:

@@ -22,6 +22,9 @@ def build_rule_view(metadata: RuleMetadata) -> dict[str, Any]:
         "summary": metadata.summary,
         "version": metadata.version,
         "source": metadata.source,
+        "label": metadata.label,
+        "deviations": list(metadata.deviations),
+        "published_sample": metadata.published_sample and list(metadata.published_sample),
         "parameters": [_build_parameter(item) for item in metadata.parameters],
         "constraints": [
             {"left": item.left, "operator": item.operator, "right": item.right}

@@ -187,6 +187,28 @@ class EquityColumns(AnswerModel):
     close: list[float | None]
 
 
+class SamplePart(AnswerModel):
+    """Performance over some bars of a run, as if the account had been opened before them."""
+
+    first_time: str
+    last_time: str
+    total_return: float | None
+    cagr: float | None
+    volatility: float | None
+    sharpe: float | None
+    max_drawdown: float | None
+    n_bars: int
+
+
+class SampleSplit(AnswerModel):
+    """Performance inside the published sample of the rule, and after it."""
+
+    published: list[str]
+    inside: SamplePart | None
+    after: SamplePart | None
+    reasons: dict[str, str]
+
+
 class RunResult(AnswerModel):
     """The object of ``stock-backtest backtest --json``."""
 
@@ -199,6 +221,7 @@ class RunResult(AnswerModel):
     trades: list[Trade]
     equity: EquityColumns
     warnings: list[DataWarningView]
+    sample: SampleSplit | None
 
 
 class RunCharts(AnswerModel):
@@ -346,6 +369,9 @@ class RuleView(AnswerModel):
     summary: str
     version: str
     source: str
+    label: Literal["", "exact", "adaptation"]
+    deviations: list[str]
+    published_sample: list[str] | None
     parameters: list[ParameterView]
     constraints: list[ConstraintView]
 

@@ -63,7 +63,9 @@ def test_a_backtest_of_a_shipped_symbol_prints_the_contracts_object(cli: Cli) ->
         "trades",
         "equity",
         "warnings",
+        "sample",
     ]
+    assert document["sample"] is None, "nobody published a sample for this rule"
     assert document["run_id"] is None
     assert document["spec"]["trading"]["fee_rate"] == 0.001
     columns = document["equity"]

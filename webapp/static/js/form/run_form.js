@@ -91,8 +91,8 @@ export class RunForm {
     }
     $("#rule-summary").textContent = rule.summary;
     $("#rule-summary").dataset.tip = rule.summary;
-    $("#rule-version").textContent = `v${rule.version}`;
-    $("#rule-version").dataset.tip = rule.source || "no publication defines this rule";
+    $("#rule-version").textContent = rule.label ? `v${rule.version} · ${rule.label}` : `v${rule.version}`;
+    $("#rule-version").dataset.tip = [rule.source || "no publication defines this rule", ...rule.deviations].join("\n");
     fill($("#fields-params"), rule.parameters.length
       ? rule.parameters.map((field) => this.add(buildControl("params", field, { showHelp: true })).row)
       : h("p", { class: "field-help", text: "this rule takes none" }));

@@ -13,13 +13,19 @@ fill($("#help-rules"), boot.rules.map((rule) => h("section", { id: `rule-${rule.
   h("h3", {}, rule.name, h("small", { text: ` ${rule.title} v${rule.version}` })),
   h("p", { class: "second", text: rule.summary }),
   fieldTable(rule.parameters, rule.constraints.map((item) => `${item.left} ${item.operator} ${item.right}`)),
-  rule.source && h("p", { class: "hint", text: rule.source }))));
+  rule.source && h("p", { class: "hint", text: describeSource(rule) }),
+  rule.deviations.length > 0 && h("ul", { class: "hint" }, rule.deviations.map((text) => h("li", { text }))))));
 fill($("#help-trading"), fieldTable(boot.trading, []));
 fill($("#help-figures"), GROUPS.map(([title, names]) => h("table", { class: "grid key-table" },
   h("caption", { text: title }),
   h("tbody", {}, names.map((name) => h("tr", { id: name }, h("th", { scope: "row", text: metricLabel(name) }),
     h("td", { text: metricDefinition(name) })))))));
 if (location.hash) $(location.hash)?.scrollIntoView();
+
+function describeSource({ source, label, published_sample: sample }) {
+  const years = sample ? `; published sample ${sample.join(" to ")}` : "";
+  return label ? `${source} (${label}${years})` : source;
+}
 
 function fieldTable(fields, constraints) {
   return h("table", { class: "grid key-table" }, h("tbody", {},

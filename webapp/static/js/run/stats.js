@@ -6,6 +6,7 @@ import {
   describeMetric, formatMetric, GROUPS, METRIC_NAMES, metricClass, metricLabel, RAIL_GROUPS, ROOMY_GROUPS,
 } from "../lib/metrics.js";
 import { roveTerms, term } from "../lib/tooltip.js";
+import { publicationTable, sampleTable } from "./publication.js";
 
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
@@ -16,11 +17,11 @@ export function showStats(root, { summary }, pictures) {
     .filter((name) => !shown.has(name) && !METRIC_NAMES.includes(name) && !name.startsWith("benchmark_"));
   const groups = others.length ? [...GROUPS, ["Other", others]] : GROUPS;
   const metrics = h("div", { class: "stat-groups" },
-    groups.map(([title, names]) => metricTable(title, names, summary, true)));
+    sampleTable(summary), groups.map(([title, names]) => metricTable(title, names, summary, true)));
   roveTerms(metrics);
   for (const [idx, item] of [...metrics.querySelectorAll(".term")].entries()) item.tabIndex = idx === 0 ? 0 : -1;
   fill(root, h("div", { class: "stats scroll", tabindex: "0", role: "region", "aria-label": "All metrics and returns" },
-    metrics, monthTable(summary.returns), warningTable(summary), pictures));
+    metrics, publicationTable(summary), monthTable(summary.returns), warningTable(summary), pictures));
 }
 
 /** The rail beside the charts. @param {HTMLElement} root @param {Object} summary */
