@@ -7,11 +7,8 @@ from collections.abc import Iterable
 from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy import delete as delete_from
 
-from backtest.errors import InputError
 from storage.errors import IdempotencyConflict, UnknownDataset
 from storage.models import (
-    MAX_KEY_LENGTH,
-    MAX_TAG_LENGTH,
     dataset_contents,
     idempotency_keys,
     run_tags,
@@ -23,6 +20,7 @@ from storage.run_leases import RunLeases
 from storage.run_list import STATES, list_runs
 from storage.run_results import RunResults
 from storage.run_rows import find_record
+from storage.run_tags import check_key, clean_tags
 from storage.sql_types import database_time
 
 
@@ -47,8 +45,8 @@ class RunRepository(RunLeases, RunResults):
         InputError
             If a tag or the key is too long.
         """
-        tags = _clean_tags(new.tags)
-        _check_key(new.idempotency_key)
+        tags = clean_tags(new.tags)
+        check_key(new.idempotency_key)
 
         def work(connection: Connection) -> RunRecord:
             known = _find_earlier(connection, new)
@@ -85,7 +83,7 @@ class RunRepository(RunLeases, RunResults):
         IdempotencyConflict
             If `request_hash` is given and the key was used for another request.
         """
-        _check_key(key)
+        check_key(key)
         return self._read(lambda connection: _find_by_key(connection, key, request_hash))
 
     def save_idempotency_key(self, key: str, request_hash: str, run_id: str) -> RunRecord:
@@ -96,7 +94,7 @@ class RunRepository(RunLeases, RunResults):
         IdempotencyConflict
             If the key was used before for another request.
         """
-        _check_key(key)
+        check_key(key)
 
         def work(connection: Connection) -> RunRecord | None:
             known = _find_by_key(connection, key, request_hash)
@@ -132,7 +130,7 @@ class RunRepository(RunLeases, RunResults):
         InputError
             If a tag is empty or too long.
         """
-        cleaned = None if tags is None else _clean_tags(tags)
+        cleaned = None if tags is None else clean_tags(tags)
 
         def work(connection: Connection) -> RunRecord | None:
             mine = runs.c.run_id == run_id
@@ -203,20 +201,6 @@ class RunRepository(RunLeases, RunResults):
             return {state: found.get(state, 0) for state in STATES}
 
         return self._read(work)
-
-
-def _clean_tags(tags: Iterable[str]) -> list[str]:
-    """Return tags without blanks around them and without repetition, in their order."""
-    cleaned = list(dict.fromkeys(tag.strip() for tag in tags))
-    for tag in cleaned:
-        if not 0 < len(tag) <= MAX_TAG_LENGTH:
-            raise InputError.of("tags", tag, f"a tag has 1 to {MAX_TAG_LENGTH} characters")
-    return cleaned
-
-
-def _check_key(key: str | None) -> None:
-    if key is not None and not 0 < len(key) <= MAX_KEY_LENGTH:
-        raise InputError.of("Idempotency-Key", key, f"use 1 to {MAX_KEY_LENGTH} characters")
 
 
 def _find_earlier(connection: Connection, new: NewRun) -> RunRecord | None:

@@ -7,6 +7,7 @@ from sqlalchemy import Engine
 from storage.datasets import DatasetRepository
 from storage.presets import PresetRepository
 from storage.runs import RunRepository
+from storage.sweeps import SweepRepository
 
 
 class Store:
@@ -23,3 +24,4 @@ class Store:
         self.datasets = DatasetRepository(engine)
         self.presets = PresetRepository(engine)
         self.runs = RunRepository(engine)
+        self.sweeps = SweepRepository(engine)

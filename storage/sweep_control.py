@@ -1,0 +1,236 @@
+"""What people do to a sweep: pause, resume, cancel, retry; and what time does to its chunks.
+
+Each is one transaction that begins with the exclusive lock on the sweep, so it waits for chunks
+that are being stored at that instant, and none is stored after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Connection, and_, func, select, update
+
+from storage.repository import Repository
+from storage.sql_types import database_time
+from storage.sweep_rows import ACTIVE_STATES, NOW, build_requeue, lock_sweep
+from storage.sweep_tables import sweep_chunks, sweeps
+
+_LEASE_ENDED = and_(sweep_chunks.c.state == "running", sweep_chunks.c.lease_until < NOW)
+_MAX_LISTED_ERRORS = 5
+
+
+class LostChunks(NamedTuple):
+    """Chunks of workers that fell silent, as (sweep_id, idx): queued again, or failed for good."""
+
+    requeued: tuple[tuple[str, int], ...]
+    failed: tuple[tuple[str, int], ...]
+
+
+class SweepControl(Repository):
+    """Changing the state of sweeps; see `Repository`."""
+
+    def pause(self, sweep_id: str) -> bool:
+        """Stop handing out and storing chunks; False if the sweep is not queued or running.
+
+        Chunks that are being computed go back to the queue at no cost: their workers' tokens are
+        stale from this instant.
+        """
+        return self._move(
+            sweep_id, ACTIVE_STATES, {"state": "paused"}, ("queued", "running"), build_requeue()
+        )
+
+    def resume(self, sweep_id: str) -> bool:
+        """Go on with a paused sweep; False if it is not paused. Its messages are due at once."""
+
+        def work(connection: Connection) -> bool:
+            sweep = lock_sweep(connection, sweep_id, shared=False)
+            if sweep is None or sweep.state != "paused":
+                return False
+            started = connection.scalar(select(sweeps.c.started_at).where(sweeps.c.id == sweep.id))
+            _set_sweep(connection, sweep.id, state="queued" if started is None else "running")
+            return True
+
+        return self._write(work)
+
+    def cancel(self, sweep_id: str) -> bool:
+        """End a sweep for good; False if it has ended. What is computed stays and can be read."""
+        ending = {"state": "cancelled", "stage": "", "finished_at": NOW, "lease_until": None}
+        return self._move(
+            sweep_id,
+            (*ACTIVE_STATES, "paused"),
+            ending,
+            ("queued", "running"),
+            {"state": "cancelled", "lease_until": None},
+        )
+
+    def retry(self, sweep_id: str) -> bool:
+        """Start the failed chunks of a failed sweep again; False if it has not failed.
+
+        Also the finaliser, if that was what failed.
+        """
+        fresh = {**build_requeue(), "n_lost": 0, "error": None, "finished_at": None}
+        return self._move(
+            sweep_id,
+            ("failed",),
+            {
+                "state": "running",
+                "stage": "computing",
+                "error": None,
+                "finished_at": None,
+                "sent_at": None,
+                "lease_until": None,
+            },
+            ("failed",),
+            fresh,
+        )
+
+    def _move(
+        self,
+        sweep_id: str,
+        states: Iterable[str],
+        values: dict[str, Any],
+        chunk_states: Iterable[str],
+        chunk_values: dict[str, Any],
+    ) -> bool:
+        def work(connection: Connection) -> bool:
+            sweep = lock_sweep(connection, sweep_id, shared=False)
+            if sweep is None or sweep.state not in states:
+                return False
+            _set_sweep(connection, sweep.id, **values)
+            connection.execute(
+                update(sweep_chunks)
+                .where(sweep_chunks.c.sweep_number == sweep.id)
+                .where(sweep_chunks.c.state.in_(tuple(chunk_states)))
+                .values(**chunk_values)
+            )
+            return True
+
+        return self._write(work)
+
+    def expire_chunks(self, max_attempts: int, limit: int = 1000) -> LostChunks:
+        """Queue again what silent workers held; fail what lost its worker `max_attempts` times."""
+        query = (
+            select(sweeps.c.sweep_id, sweep_chunks.c.idx)
+            .join(sweeps, sweeps.c.id == sweep_chunks.c.sweep_number)
+            .where(_LEASE_ENDED)
+            .limit(limit)
+        )
+        found = self._read(lambda connection: connection.execute(query).all())
+        requeued, failed = [], []
+        for sweep_id, idx in found:
+            outcome = self._expire(sweep_id, idx, max_attempts)
+            if outcome == "queued":
+                requeued.append((sweep_id, idx))
+            elif outcome == "failed":
+                failed.append((sweep_id, idx))
+        return LostChunks(tuple(requeued), tuple(failed))
+
+    def _expire(self, sweep_id: str, idx: int, max_attempts: int) -> str | None:
+        def work(connection: Connection) -> str | None:
+            sweep = lock_sweep(connection, sweep_id, shared=True)
+            if sweep is None:
+                return None
+            mine = sweep_chunks.c.sweep_number == sweep.id, sweep_chunks.c.idx == idx
+            n_lost = sweep_chunks.c.n_lost + 1
+            if _update_lost(
+                connection,
+                (*mine, sweep_chunks.c.n_lost + 1 < max_attempts),
+                {**build_requeue(), "n_lost": n_lost},
+            ):
+                return "queued"
+            failure = {
+                "state": "failed",
+                "n_lost": n_lost,
+                "finished_at": NOW,
+                "lease_until": None,
+                "error": _describe_exhaustion(max_attempts),
+            }
+            return "failed" if _update_lost(connection, mine, failure) else None
+
+        return self._write(work)
+
+    def list_active(self, limit: int) -> tuple[str, ...]:
+        """Return ids of sweeps that are queued or running, oldest first."""
+        query = (
+            select(sweeps.c.sweep_id)
+            .where(sweeps.c.state.in_(ACTIVE_STATES), sweeps.c.deleted_at.is_(None))
+            .order_by(sweeps.c.id)
+            .limit(limit)
+        )
+        return self._read(lambda connection: tuple(connection.scalars(query)))
+
+    def release_overdue(self, sent_before_seconds: float) -> int:
+        """Forget the messages of chunks still queued this long after; return their number.
+
+        For when the broker holds fewer messages than it should: nobody knows which are lost, and
+        one too many does no harm, as only one claim can win.
+        """
+        statement = (
+            update(sweep_chunks)
+            .where(sweep_chunks.c.state == "queued")
+            .where(sweep_chunks.c.sent_at <= database_time(-sent_before_seconds))
+            .values(sent_at=None)
+        )
+        return self._write(lambda connection: connection.execute(statement).rowcount)
+
+    def count_overdue(self, sent_before_seconds: float) -> int:
+        """Return how many chunks wait in the broker for longer than this, to all that is known."""
+        query = (
+            select(func.count())
+            .select_from(sweep_chunks.join(sweeps, sweeps.c.id == sweep_chunks.c.sweep_number))
+            .where(sweeps.c.state.in_(ACTIVE_STATES), sweep_chunks.c.state == "queued")
+            .where(sweep_chunks.c.sent_at <= database_time(-sent_before_seconds))
+        )
+        return self._read(lambda connection: connection.scalar(query)) or 0
+
+
+def collect_chunk_errors(connection: Connection, number: int) -> dict[str, Any] | None:
+    """Return the error of a sweep with failed chunks; None if there are none."""
+    chunk = sweep_chunks.c
+    mine = chunk.sweep_number == number, chunk.state == "failed"
+    n_failed = connection.scalar(select(func.count()).where(*mine)) or 0
+    if n_failed == 0:
+        return None
+    rows = connection.execute(
+        select(chunk.idx, chunk.first, chunk.stop, chunk.error)
+        .where(*mine)
+        .order_by(chunk.idx)
+        .limit(_MAX_LISTED_ERRORS)
+    ).all()
+    first = rows[0].error or {}
+    return {
+        "code": "chunks_failed",
+        "message": f"{n_failed} chunks failed; the first one: {first.get('message', 'unknown')}",
+        "remedy": "look into the workers' log for this sweep_id, then retry",
+        "errors": first.get("errors", []),
+        "n_chunks": n_failed,
+        "chunks": [
+            {"chunk": row.idx, "first": row.first, "stop": row.stop, **(row.error or {})}
+            for row in rows
+        ],
+    }
+
+
+def _update_lost(
+    connection: Connection, conditions: tuple[ColumnElement[bool], ...], values: dict[str, Any]
+) -> bool:
+    statement = update(sweep_chunks).where(*conditions, _LEASE_ENDED).values(**values)
+    return connection.execute(statement).rowcount > 0
+
+
+def _set_sweep(connection: Connection, number: int, **values: Any) -> None:
+    connection.execute(
+        update(sweeps).where(sweeps.c.id == number).values(version=sweeps.c.version + 1, **values)
+    )
+
+
+def _describe_exhaustion(attempts: int) -> dict[str, Any]:
+    return {
+        "code": "attempts_exhausted",
+        "message": (
+            f"the worker process stopped in each of {attempts} attempts at this chunk; "
+            "it was ended or ran out of memory"
+        ),
+        "errors": [],
+    }
