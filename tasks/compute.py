@@ -60,14 +60,14 @@ def build_run_spec(
         Whether any adjustment factor differs from 1. Without one, asking for adjusted prices or not
         is the same run.
     """
-    first, last = format_times(np.array([first_ns, last_ns], dtype=np.int64), spacing)
     return RunSpec(
-        dataset=DatasetRef(
-            symbol=symbol,
-            sha256=sha256,
-            n_bars=n_bars,
-            start=first,
-            end=last,
+        dataset=build_dataset_ref(
+            symbol,
+            sha256,
+            n_bars,
+            first_ns,
+            last_ns,
+            spacing,
             adjusted=request.adjust and has_adjustment,
         ),
         rule=request.rule,
@@ -75,6 +75,23 @@ def build_run_spec(
         trading=request.trading,
         start=request.start,
         end=request.end,
+    )
+
+
+def build_dataset_ref(
+    symbol: str,
+    sha256: str,
+    n_bars: int,
+    first_ns: int,
+    last_ns: int,
+    spacing: Spacing,
+    *,
+    adjusted: bool,
+) -> DatasetRef:
+    """Pin a dataset by content; parameters as of `build_run_spec`, `adjusted` as it will be used."""
+    first, last = format_times(np.array([first_ns, last_ns], dtype=np.int64), spacing)
+    return DatasetRef(
+        symbol=symbol, sha256=sha256, n_bars=n_bars, start=first, end=last, adjusted=adjusted
     )
 
 
@@ -142,8 +159,7 @@ def compute_run(
     if rule is None:
         raise LookupError(f"rule {spec.rule!r} is not registered")
     enter("bars", 0.05)
-    used = adjust_bars(bars) if spec.dataset.adjusted else bars
-    used = filter_bars(used, spec.start, spec.end)
+    used = use_bars(bars, spec.dataset, spec.start, spec.end)
     enter("signals", 0.2)
     rule_output = rule.compute(used, **spec.params)
     enter("engine", 0.4)
@@ -175,13 +191,23 @@ def compute_run(
         engine_result=result,
         metrics=metrics,
         config=config,
-        warnings=_merge_warnings(dataset_warnings, collect_warnings(used)),
+        warnings=merge_warnings(dataset_warnings, used),
     )
 
 
-def _merge_warnings(
-    from_file: Sequence[DataWarning], from_bars: Sequence[DataWarning]
-) -> list[DataWarning]:
+def use_bars(bars: Bars, dataset: DatasetRef, start: str | None, end: str | None) -> Bars:
+    """Return the bars that a computation sees: adjusted if the dataset is pinned so, and filtered.
+
+    Raises
+    ------
+    InputError
+        If the date range holds no bars.
+    """
+    return filter_bars(adjust_bars(bars) if dataset.adjusted else bars, start, end)
+
+
+def merge_warnings(from_file: Sequence[DataWarning], used: Bars) -> list[DataWarning]:
+    """Return what to say about bars as used, and what only their file could show."""
     # Jumps, gaps and idle bars are counted again on the bars as used: an adjusted split is no jump.
     # Clamped bars were repaired on reading and cannot be seen any more.
-    return [item for item in from_file if item.code == "clamped_bar"] + list(from_bars)
+    return [item for item in from_file if item.code == "clamped_bar"] + [*collect_warnings(used)]
