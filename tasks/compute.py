@@ -88,7 +88,7 @@ def build_dataset_ref(
     *,
     adjusted: bool,
 ) -> DatasetRef:
-    """Pin a dataset by content; parameters as of `build_run_spec`, `adjusted` as it will be used."""
+    """Pin a dataset by content; parameters as `build_run_spec`, `adjusted` as it will be used."""
     first, last = format_times(np.array([first_ns, last_ns], dtype=np.int64), spacing)
     return DatasetRef(
         symbol=symbol, sha256=sha256, n_bars=n_bars, start=first, end=last, adjusted=adjusted
