@@ -297,7 +297,7 @@ def parse_run_request(payload: object) -> RunRequest:
     rule_name, raw_params = payload.get("rule"), payload.get("params", {})
     rule = get_rule(rule_name) if isinstance(rule_name, str) else None
     if isinstance(rule_name, str) and rule_name and rule is None:
-        errors.append(FieldError("rule", rule_name, _describe_unknown_rule(rule_name)))
+        errors.append(FieldError("rule", rule_name, describe_unknown_rule(rule_name)))
     elif rule is not None and isinstance(raw_params, Mapping):
         try:
             params = validate_params(rule.metadata, raw_params)
@@ -315,15 +315,20 @@ def parse_run_request(payload: object) -> RunRequest:
     return request
 
 
-def _describe_unknown_rule(name: str) -> str:
+def describe_unknown_rule(name: str) -> str:
+    """Return the message for a rule that is not registered."""
     known = [rule.metadata.name for rule in list_rules()]
     return f"no such rule; choose one of {', '.join(known)}{suggest_name(name, known)}"
 
 
-def describe_validation_error(error: ValidationError) -> list[FieldError]:
-    """Translate pydantic's findings into our field errors, without its jargon."""
+def describe_validation_error(error: ValidationError, *others: type[BaseModel]) -> list[FieldError]:
+    """Translate pydantic's findings into our field errors, without its jargon.
+
+    `others` are further models whose fields are to be known by name.
+    """
     # Other bodies, a preset's for example, hold trading settings too, but not a request's fields.
-    own = {model.__name__: model.model_fields for model in (RunRequest, TradingSpec)}
+    models: tuple[type[BaseModel], ...] = (RunRequest, TradingSpec, *others)
+    own = {model.__name__: model.model_fields for model in models}
     groups = {"": own.get(error.title, {}), "trading": TradingSpec.model_fields}
     found: list[FieldError] = []
     for item in error.errors(include_url=False):
@@ -376,13 +381,13 @@ def compute_fingerprint(
     body = spec.to_json_dict()
     body["dataset"] = {"sha256": spec.dataset.sha256, "adjusted": spec.dataset.adjusted}
     for group in ("params", "trading"):
-        body[group] = {name: _canonicalise(value) for name, value in body[group].items()}
+        body[group] = {name: canonicalise_value(value) for name, value in body[group].items()}
     body["versions"] = {"engine": engine_hash, "rule": rule_version, "results": results_version}
     canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def _canonicalise(value: ParameterValue | None) -> ParameterValue | None:
+def canonicalise_value(value: ParameterValue | None) -> ParameterValue | None:
     """Return one form of equal values: 14 and 14.0 are the same, and so are 0.0 and -0.0."""
     if value is None or isinstance(value, bool | str):
         return value
