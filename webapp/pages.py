@@ -13,16 +13,30 @@ from webapp.api.datasets import build_dataset_view
 from webapp.context import get_context
 from webapp.metadata import build_rule_list, build_trading_fields
 
-PAGES = {"/": "run", "/runs": "runs", "/data": "data", "/help": "help"}
+PAGES = {
+    "/": "run",
+    "/sweep": "sweep",
+    "/runs": "runs",
+    "/data": "data",
+    "/help": "help",
+}
 
 
 def add_pages(app: Flask) -> None:
     """Register one route per page."""
     for path, name in PAGES.items():
         app.add_url_rule(path, f"page_{name}", _show_page, defaults={"page": name}, methods=["GET"])
+    # The script reads the id from the address: a page that opens without the database can say why.
+    app.add_url_rule(
+        "/sweep/<sweep_id>",
+        "page_one_sweep",
+        _show_page,
+        defaults={"page": "sweep"},
+        methods=["GET"],
+    )
 
 
-def _show_page(page: str) -> Response:
+def _show_page(page: str, sweep_id: str = "") -> Response:
     datasets, is_available = _load_datasets()
     response = make_response(
         render_template(

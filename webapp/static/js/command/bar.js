@@ -2,7 +2,8 @@
 
 import { $, announce, fill, h } from "../lib/dom.js";
 import { bindKeys, showKeys } from "../lib/keys.js";
-import { CommandError, completeCommand, hintCommand, parseCommand } from "./grammar.js";
+import { completeCommand, hintCommand, parseCommand } from "./grammar.js";
+import { CommandError } from "./words.js";
 
 const HISTORY_KEY = "command-history";
 const HISTORY_LENGTH = 50;
@@ -10,9 +11,10 @@ const HISTORY_LENGTH = 50;
 /**
  * Bring the command bar of the page to life.
  * @param {import("../lib/boot.js").Boot} boot
- * @param {(request: Object, text: string) => void} onRun called with a parsed run
+ * @param {{onRun: (request: Object, text: string) => void, onSweep: (request: Object, text: string) => void}} handlers
+ *   called with a parsed run, a parsed sweep
  */
-export function installCommandBar(boot, onRun) {
+export function installCommandBar(boot, { onRun, onSweep }) {
   const input = $("#command");
   const list = $("#command-list");
   const hint = $("#command-hint");
@@ -60,6 +62,7 @@ export function installCommandBar(boot, onRun) {
       input.blur();
       hint.textContent = "";
       if (command.kind === "run") onRun(command.request, text);
+      else if (command.kind === "sweep") onSweep(command.request, text);
       else location.assign(command.kind === "open" ? `/?run=${encodeURIComponent(command.id)}` : command.href);
     } catch (error) {
       if (!(error instanceof CommandError)) throw error;

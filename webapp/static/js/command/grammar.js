@@ -1,22 +1,21 @@
 /** The language of the command bar: parsing and completion, without any page around it. */
 
-import { findDataset, findRule } from "../lib/boot.js";
+import { findRule } from "../lib/boot.js";
+import { completeSweep, hintSweep, parseSweep } from "./sweep_command.js";
+import { CommandError, RANGE, findNearest, readDataset, readRule, readValue } from "./words.js";
 
-const RANGE = /^(\d{4}-\d{2}-\d{2}\S*?)?-(?:(\d{4}-\d{2}-\d{2}\S*))?$/;
 const VERBS = {
+  SWEEP: "a rule over ranges of its parameters",
   RUN: "open a run by its id",
   RUNS: "history of runs, with a filter",
   DATA: "datasets",
   HELP: "keys and definitions",
 };
 
-/** A command that cannot be understood; the message says what is wrong and what is known. */
-export class CommandError extends Error {}
-
 /**
  * @typedef {Object} Command
- * @property {"run"|"open"|"page"} kind
- * @property {Object} [request] body of POST /api/v1/runs, for `run`
+ * @property {"run"|"sweep"|"open"|"page"} kind
+ * @property {Object} [request] body of POST /api/v1/runs, for `run`; of /api/v1/sweeps, for `sweep`
  * @property {string} [id] for `open`
  * @property {string} [href] for `page`
  */
@@ -35,6 +34,8 @@ export function parseCommand(text, boot) {
     case "HELP": return { kind: "page", href: "/help" };
     case "DATA": return { kind: "page", href: "/data" };
     case "RUNS": return { kind: "page", href: rest.length ? `/runs?q=${encodeURIComponent(rest.join(" "))}` : "/runs" };
+    case "SWEEP":
+      return rest.length ? { kind: "sweep", request: parseSweep(rest, boot) } : { kind: "page", href: "/sweep" };
     case "RUN":
       if (!rest.length) throw new CommandError("RUN needs the id of a run");
       return { kind: "open", id: rest[0] };
@@ -43,11 +44,8 @@ export function parseCommand(text, boot) {
 }
 
 function parseRun([symbol, ruleName, ...rest], boot) {
-  const dataset = findDataset(boot, symbol);
-  if (!dataset) throw new CommandError(`no dataset ${symbol}; there is ${listNames(boot.datasets.map((item) => item.symbol))}`);
-  if (!ruleName) throw new CommandError(`which rule? ${listNames(boot.rules.map((item) => item.name))}`);
-  const rule = findRule(boot, ruleName);
-  if (!rule) throw new CommandError(`no rule ${ruleName}; there is ${listNames(boot.rules.map((item) => item.name))}`);
+  const dataset = readDataset(symbol, boot);
+  const rule = readRule(ruleName, boot);
   const request = { dataset: dataset.symbol, rule: rule.name, params: {}, trading: {} };
   let position = 0;
   for (const token of rest) {
@@ -82,18 +80,6 @@ function setNamed(request, rule, boot, token) {
 }
 
 /**
- * Turn text into a JSON value: numbers, true/false, off; the rest stays text.
- * @param {string} text
- */
-export function readValue(text) {
-  const trimmed = text.trim();
-  if (/^(off|none|null|)$/i.test(trimmed)) return null;
-  if (/^(true|false)$/i.test(trimmed)) return trimmed.toLowerCase() === "true";
-  const number = Number(trimmed);
-  return Number.isFinite(number) ? number : trimmed;
-}
-
-/**
  * What could stand at the caret.
  * @param {string} text up to the caret @param {import("../lib/boot.js").Boot} boot
  * @returns {Array<{value: string, note: string}>} full replacements of the last token
@@ -103,6 +89,7 @@ export function completeCommand(text, boot) {
   const last = tokens[tokens.length - 1];
   const done = tokens.slice(0, -1).filter(Boolean);
   const candidates = done.length === 0 ? firstWords(boot)
+    : done[0].toUpperCase() === "SWEEP" ? completeSweep(done.slice(1), last, boot)
     : VERBS[done[0].toUpperCase()] ? []
       : done.length === 1 ? boot.rules.map((rule) => ({ value: rule.name.toUpperCase(), note: rule.summary }))
         : laterWords(findRule(boot, done[1]), done.slice(2), last, boot);
@@ -143,6 +130,7 @@ function laterWords(rule, done, last, boot) {
  */
 export function hintCommand(text, boot) {
   const tokens = text.trim().split(/\s+/).filter(Boolean);
+  if (tokens[0]?.toUpperCase() === "SWEEP") return hintSweep(tokens.slice(1), boot);
   const rule = tokens.length > 1 ? findRule(boot, tokens[1]) : undefined;
   if (!rule) return "";
   const given = tokens.slice(2).filter((token) => !token.includes("=") && !RANGE.test(token) && token.toUpperCase() !== "GO");
@@ -168,16 +156,4 @@ export function writeCommand(request, boot) {
   }
   if (request.adjust === false) words.push("adjust=false");
   return [...words, "GO"].join(" ");
-}
-
-function listNames(names) {
-  return names.length > 8 ? `${names.slice(0, 8).join(", ")} …` : names.join(", ");
-}
-
-function findNearest(name, known) {
-  const score = (other) => {
-    const shared = [...new Set(name)].filter((letter) => other.includes(letter)).length;
-    return shared - Math.abs(other.length - name.length) + (other.startsWith(name.slice(0, 3)) ? 4 : 0);
-  };
-  return known.reduce((best, other) => (score(other) > score(best) ? other : best), known[0]);
 }

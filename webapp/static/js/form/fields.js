@@ -1,7 +1,7 @@
 /** One row of the run form: label, box, unit, help and the place for its error. */
 
 import { h } from "../lib/dom.js";
-import { readValue } from "../command/grammar.js";
+import { readValue } from "../command/words.js";
 
 /**
  * A control of the form and how to read and write it.

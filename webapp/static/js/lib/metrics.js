@@ -94,6 +94,10 @@ export const RAIL_GROUPS = [
 export const ROOMY_GROUPS = GROUPS.filter(([title]) => ["Drawdown", "Against buy & hold",
   "Book-keeping"].includes(title));
 
+/** Metrics that every combination of a sweep has. */
+export const HEADLINE_METRICS = ["total_return", "cagr", "volatility", "sharpe", "sortino", "max_drawdown", "calmar",
+  "win_rate", "profit_factor", "expectancy", "exposure", "turnover", "n_trades"];
+
 /** Names of all metrics. */
 export const METRIC_NAMES = Object.keys(TABLE);
 
@@ -116,6 +120,14 @@ export function describeMetric(name, why) {
 export function formatMetric(name, value) {
   const format = TABLE[name] ? FORMATS[TABLE[name][1]] : FORMATS.ratio;
   return format(value === undefined ? null : value);
+}
+
+/** As short as a dense table needs it: percent with one digit. @param {string} name @param {number|null|undefined} value */
+export function formatDense(name, value) {
+  const kind = TABLE[name] && TABLE[name][1];
+  if (kind === "signed") return formatSignedPercent(value ?? null, 1);
+  if (kind === "percent") return formatPercent(value ?? null, 1);
+  return kind === "money" ? formatSignedMoney(value ?? null) : formatMetric(name, value);
 }
 
 /** Colour class; only returns and money are coloured. @param {string} name @param {*} value */

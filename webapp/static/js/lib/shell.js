@@ -9,18 +9,20 @@ import { installTooltips } from "./tooltip.js";
 
 /**
  * Set a page up.
- * @param {{onRun?: (request: Object, text: string) => void}} [options] what a run command does; by
- *   default it is handed to the run page
+ * @param {{onRun?: (request: Object, text: string) => void,
+ *   onSweep?: (request: Object, text: string) => void}} [options] what the commands do; by default
+ *   they are handed to the page of runs, of sweeps
  * @returns {import("./boot.js").Boot}
  */
 export function installShell(options = {}) {
   const boot = readBoot();
+  const handOver = (page) => (_request, text) => {
+    sessionStorage.setItem("pending-command", text);
+    location.assign(page);
+  };
   installTooltips();
   installKeys();
-  installCommandBar(boot, options.onRun || ((_request, text) => {
-    sessionStorage.setItem("pending-command", text);
-    location.assign("/");
-  }));
+  installCommandBar(boot, { onRun: options.onRun || handOver("/"), onSweep: options.onSweep || handOver("/sweep") });
   installStatus(boot.version);
   installMenu();
   return boot;

@@ -1,0 +1,49 @@
+/** Answers of the API in the shapes that the charts take. */
+
+import { formatCount, formatPercent } from "../lib/format.js";
+import { formatMetric } from "../lib/metrics.js";
+
+const LEAST_SHARE = 0.005;
+const MOST_SHARES = 9;
+
+/**
+ * Quartiles, median and range of a metric at every level of every axis.
+ * @param {Object} answer of /marginals
+ * @returns {{metric: string, axes: Array<{name: string, ordered: boolean, values: any[], rows: Object[]}>}}
+ */
+export function readMarginals({ metric, axes }) {
+  return { metric, axes: axes.map((axis) => ({ ...axis, rows: axis.values.map((_value, idx) => ({
+    n: axis.n[idx], low: axis.min[idx], q1: axis.q1[idx], median: axis.median[idx], q3: axis.q3[idx], high: axis.max[idx] })) })) };
+}
+
+/**
+ * The distribution of the objective with the facts that stand under it, null where nothing is eligible.
+ * @param {Object} answer of /marginals
+ */
+export function readDistribution({ metric, distribution }) {
+  if (!distribution?.n) return null;
+  const { histogram, quantiles, n } = distribution;
+  const at = Object.fromEntries(quantiles.map(({ q, value }) => [q, value]));
+  const show = (value) => formatMetric(metric, value);
+  const outside = histogram.below + histogram.above;
+  return { histogram, positive: distribution.share_positive,
+    note: [`${formatCount(n)} combinations`, `median ${show(at[0.5])}`, `5–95 % ${show(at[0.05])} to ${show(at[0.95])}`,
+      `${formatPercent(distribution.share_positive, 1)} above 0`, outside > 0 && `${formatCount(outside)} beyond the bars`].filter(Boolean) };
+}
+
+/**
+ * Shares of variance, largest first, what is left last.
+ * @param {Object} answer of /importance
+ * @returns {Array<{text: string, share: number, isRest: boolean}>}
+ */
+export function readImportance({ effects, rest }) {
+  const shares = (effects || []).filter((effect) => effect.share >= LEAST_SHARE)
+    .map(({ axes, share }) => ({ text: axes.join(" × "), share, isRest: false }))
+    .sort((one, other) => other.share - one.share).slice(0, MOST_SHARES);
+  return typeof rest === "number" && shares.length ? [...shares, { text: "3-way and above", share: rest, isRest: true }] : shares;
+}
+
+/** Rows and upright axes of /parallel. @param {Object} answer @returns {{rows: Object[], axes: Object[], metric: string, nAll: number}} */
+export function readParallel({ metric, rows, axes, total }) {
+  return { rows, axes, metric, nAll: total };
+}

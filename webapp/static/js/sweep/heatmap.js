@@ -1,0 +1,216 @@
+/** The heat map: a canvas that is moved over by pointer and arrows and opened with a click or Enter. */
+
+import { COLORS, FONT } from "../charts/theme.js";
+import { h } from "../lib/dom.js";
+import { colorScale, formatLevel, formatLevelOf, layoutHeatmap, placeOnAxis, rampColor } from "./heat_data.js";
+
+const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
+// Lines between cells are left out where they would cover the colours.
+const SMALLEST_WITH_GAP = 5;
+const SMALLEST_WITH_DASH = 5;
+const CASING = "#0b0d10";
+
+/** One heat map. */
+export class HeatMap {
+  /**
+   * @param {HTMLElement} root
+   * @param {{onMove: (cell: {x: number, y: number}|null) => void, onOpen: (cell: {x: number, y: number}) => void}} handlers
+   */
+  constructor(root, handlers) {
+    this.handlers = handlers;
+    this.data = null;
+    this.cell = null;
+    this.canvas = h("canvas", { "aria-hidden": "true" });
+    this.box = h("div", { id: "heatmap", class: "heat-box", tabindex: "0", role: "group",
+      "aria-label": "Heat map; arrows move the cell, Enter opens it as a run" }, this.canvas);
+    root.append(this.box);
+    this.box.addEventListener("pointermove", (event) => this.move(this.find(event)));
+    this.box.addEventListener("pointerleave", () => { if (document.activeElement !== this.box) this.move(null); });
+    this.box.addEventListener("click", (event) => this.open(this.find(event)));
+    this.box.addEventListener("keydown", (event) => this.onKey(event));
+    new ResizeObserver(() => this.draw()).observe(this.box);
+  }
+
+  /**
+   * @param {Object} data answer of /heatmap
+   * @param {Array<{kind: "raw"|"plateau", row: Object|null, text: string}>} marks @param {boolean} isPartial
+   */
+  show(data, marks, isPartial) {
+    this.data = data;
+    this.isPartial = isPartial;
+    this.marks = marks.map((mark) => ({ ...mark, x: placeOnAxis(data.x, mark.row), y: placeOnAxis(data.y, mark.row) }))
+      .filter((mark) => mark.x !== null && mark.y !== null);
+    if (this.cell && (this.cell.x >= data.x.values.length || this.cell.y >= data.y.values.length)) this.cell = null;
+    this.draw();
+    this.handlers.onMove(this.cell);
+  }
+
+  find(event) {
+    const { left, top } = this.box.getBoundingClientRect();
+    return this.layout?.cellAt(event.clientX - left, event.clientY - top) ?? null;
+  }
+
+  move(cell) {
+    if (!this.data || (cell?.x === this.cell?.x && cell?.y === this.cell?.y)) return;
+    this.cell = cell;
+    this.box.classList.toggle("is-over", cell !== null);
+    this.draw();
+    this.handlers.onMove(cell);
+  }
+
+  open(cell) {
+    if (cell && this.data.index[cell.y][cell.x] !== null) this.handlers.onOpen(cell);
+  }
+
+  onKey(event) {
+    if (!this.data) return;
+    const step = STEPS[event.key];
+    if (step) {
+      const reach = event.shiftKey ? 10 : 1;
+      const limit = (value, count) => Math.min(Math.max(value, 0), count - 1);
+      const from = this.cell || this.home;
+      this.move(this.cell ? { x: limit(from.x + step[0] * reach, this.data.x.values.length),
+        y: limit(from.y + step[1] * reach, this.data.y.values.length) } : from);
+    } else if (event.key === "Enter" && this.cell) this.open(this.cell);
+    else return;
+    event.preventDefault();
+  }
+
+  /** Where arrows start: at the raw best if it is in the picture. */
+  get home() {
+    const [mark] = this.marks;
+    return mark ? { x: mark.x, y: mark.y } : { x: 0, y: 0 };
+  }
+
+  draw() {
+    const { width, height } = this.box.getBoundingClientRect();
+    if (!this.data || width < 120 || height < 100) return;
+    const ratio = devicePixelRatio;
+    this.canvas.width = Math.round(width * ratio);
+    this.canvas.height = Math.round(height * ratio);
+    this.canvas.style.width = `${width}px`;
+    this.canvas.style.height = `${height}px`;
+    const ctx = this.canvas.getContext("2d");
+    ctx.setTransform(ratio, 0, 0, ratio, 0, 0);
+    ctx.font = FONT;
+    ctx.fillStyle = COLORS.ground;
+    ctx.fillRect(0, 0, width, height);
+    this.layout = layoutHeatmap(width, height, this.data.x.values.length, this.data.y.values.length);
+    this.scale = colorScale(this.data.min, this.data.max);
+    this.drawCells(ctx);
+    this.drawAxes(ctx, height);
+    if (this.scale) this.drawLegend(ctx);
+    for (const mark of this.marks) (mark.kind === "plateau" ? drawFrame : drawTarget)(ctx, this.layout, mark, this.data);
+    this.drawLabels(ctx);
+    if (this.cell) outline(ctx, this.layout, this.cell, COLORS.text, 2);
+  }
+
+  drawCells(ctx) {
+    const { cell, place } = this.layout;
+    const gap = Math.min(cell.width, cell.height) >= SMALLEST_WITH_GAP ? 1 : 0;
+    const hasDash = Math.min(cell.width, cell.height) >= SMALLEST_WITH_DASH;
+    this.data.values.forEach((row, y) => row.forEach((value, x) => {
+      const { left, top } = place(x, y);
+      if (value !== null) {
+        ctx.fillStyle = rampColor(this.scale.share(value));
+        // Whole pixels, so that neighbours neither overlap nor leave a seam.
+        const [x0, y0, x1, y1] = [left, top, left + cell.width, top + cell.height].map(Math.round);
+        ctx.fillRect(x0, y0, x1 - x0 - gap, y1 - y0 - gap);
+      } else if (hasDash) {
+        ctx.fillStyle = COLORS.control;
+        const size = this.isPartial ? 2 : Math.min(cell.width / 2, 8);
+        ctx.fillRect(left + (cell.width - size) / 2, top + cell.height / 2 - 0.5, size, this.isPartial ? 2 : 1);
+      }
+    }));
+  }
+
+  drawAxes(ctx, height) {
+    const { plot, cell, xTicks, yTicks, place } = this.layout;
+    ctx.fillStyle = COLORS.second;
+    ctx.textBaseline = "middle";
+    ctx.textAlign = "right";
+    for (const y of yTicks) ctx.fillText(formatLevel(this.data.y.values[y]).slice(0, 6), plot.left - 6, place(0, y).top + cell.height / 2);
+    ctx.textAlign = "center";
+    for (const x of xTicks) {
+      ctx.fillText(formatLevel(this.data.x.values[x]).slice(0, 7), plot.left + (x + 0.5) * cell.width, plot.top + plot.height + 11);
+    }
+    ctx.fillText(this.data.x.name, plot.left + plot.width / 2, height - 9);
+    ctx.save();
+    ctx.translate(9, plot.top + plot.height / 2);
+    ctx.rotate(-Math.PI / 2);
+    ctx.fillText(this.data.y.name, 0, 0);
+    ctx.restore();
+  }
+
+  drawLegend(ctx) {
+    const { left, top, width, height } = this.layout.legend;
+    for (let row = 0; row < height; row += 1) {
+      ctx.fillStyle = rampColor(1 - row / height);
+      ctx.fillRect(left, top + row, width, 1);
+    }
+    ctx.textAlign = "left";
+    ctx.fillStyle = COLORS.second;
+    for (const tick of this.scale.ticks) {
+      const y = top + height * (1 - this.scale.share(tick));
+      ctx.fillText(formatLevelOf(this.data.metric, tick), left + width + 6, y);
+    }
+  }
+
+  /** Names of the marks beside them, one under the other where they would touch. */
+  drawLabels(ctx) {
+    const { plot, cell, place } = this.layout;
+    const taken = [];
+    for (const mark of this.marks) {
+      const { left, top } = place(mark.x, mark.y);
+      const width = ctx.measureText(mark.text).width + 8;
+      const reach = (mark.kind === "plateau" ? 1.5 : 0.5) * cell.width + 12;
+      const middle = left + cell.width / 2;
+      const x = middle + reach + width < plot.left + plot.width ? middle + reach : Math.max(middle - reach - width, plot.left);
+      let y = top + cell.height / 2 - 8;
+      if (taken.some((box) => Math.abs(box.y - y) < 17 && x < box.x + box.width && box.x < x + width)) y += 18;
+      taken.push({ x, y, width });
+      ctx.fillStyle = CASING;
+      ctx.fillRect(x, y, width, 16);
+      ctx.fillStyle = mark.kind === "plateau" ? COLORS.amber : COLORS.text;
+      ctx.textAlign = "left";
+      ctx.fillText(mark.text, x + 4, y + 8);
+    }
+  }
+}
+
+function outline(ctx, layout, { x, y }, color, width) {
+  const { left, top } = layout.place(x, y);
+  stroke(ctx, left - 1, top - 1, layout.cell.width + 1, layout.cell.height + 1, color, width);
+}
+
+function stroke(ctx, left, top, width, height, color, lineWidth) {
+  ctx.lineWidth = lineWidth + 2;
+  ctx.strokeStyle = CASING;
+  ctx.strokeRect(left, top, width, height);
+  ctx.lineWidth = lineWidth;
+  ctx.strokeStyle = color;
+  ctx.strokeRect(left, top, width, height);
+}
+
+/** The plateau: a frame over the cell and its neighbours. */
+function drawFrame(ctx, layout, mark, data) {
+  const x0 = Math.max(mark.x - 1, 0);
+  const y0 = Math.max(mark.y - 1, 0);
+  const x1 = Math.min(mark.x + 1, data.x.values.length - 1);
+  const y1 = Math.min(mark.y + 1, data.y.values.length - 1);
+  const { left, top } = layout.place(x0, y1);
+  stroke(ctx, left, top, (x1 - x0 + 1) * layout.cell.width, (y1 - y0 + 1) * layout.cell.height, COLORS.amber, 2);
+}
+
+/** The raw best: a ring with a dark casing. */
+function drawTarget(ctx, layout, mark) {
+  const { left, top } = layout.place(mark.x, mark.y);
+  const [x, y] = [left + layout.cell.width / 2, top + layout.cell.height / 2];
+  for (const [color, width, radius] of [[CASING, 6, 6], [COLORS.text, 2, 6], [COLORS.text, 4, 1]]) {
+    ctx.lineWidth = width;
+    ctx.strokeStyle = color;
+    ctx.beginPath();
+    ctx.arc(x, y, radius, 0, 2 * Math.PI);
+    ctx.stroke();
+  }
+}

@@ -1,0 +1,78 @@
+/** The panel beside the winner: raw best and plateau side by side, and plainly what speaks for and against them. */
+
+import { fill, h } from "../lib/dom.js";
+import { DASH, formatCount, formatPercent } from "../lib/format.js";
+import { formatMetric, metricClass, metricLabel } from "../lib/metrics.js";
+import { axisNames, findEdges, levelIn } from "./axes.js";
+import { formatLevel } from "./heat_data.js";
+
+const FEW_TRADES = 30;
+// Metrics whose sign means gain or loss.
+const SIGNED = ["total_return", "cagr", "sharpe", "sortino", "calmar", "expectancy"];
+const METRICS = ["total_return", "max_drawdown", "win_rate", "n_trades"];
+
+/**
+ * What can be said without statistics that are not there: each a sentence, and whether it speaks for the winner.
+ * @param {Object} sweep @param {Object|null} spread of the objective over all combinations @param {number|null} held of buy and hold
+ * @returns {Array<{isGood: boolean|null, text: string}>}
+ */
+export function collectFacts(sweep, spread, held) {
+  const { best, plateau, objective } = sweep;
+  const facts = [];
+  const say = (isGood, text) => facts.push({ isGood, text });
+  const show = (value) => formatMetric(objective, value);
+  say(null, `${formatCount(sweep.n_done)} combinations tried: the best of so many is partly luck`);
+  if (!best) return facts;
+  const isSame = plateau && plateau.index === best.index;
+  if (isSame) say(true, `the raw best is the plateau too: its ${plateau.n_neighbours} neighbours and it have a median of ${show(plateau.score)}`);
+  else if (plateau) say(true, `plateau: ${show(plateau.metrics[objective])}, and ${show(plateau.score)} as the median of it and its ${plateau.n_neighbours} neighbours`);
+  if (!isSame && typeof best.near === "number") {
+    say(best.near >= (best.metrics[objective] ?? 0) * 0.8, `raw best: ${show(best.metrics[objective])}, median with its neighbours ${show(best.near)}`);
+  }
+  const edges = findEdges(sweep, best);
+  if (edges.length) say(false, `raw best lies on the edge of ${edges.map((name) => `${name} (${formatLevel(levelIn(best, name))})`).join(", ")}: the space may be too small`);
+  else say(true, "raw best lies inside the space");
+  const { n_trades: nTrades } = best.metrics;
+  if (nTrades < FEW_TRADES) say(false, `raw best rests on ${formatCount(nTrades)} trades`);
+  if (spread && SIGNED.includes(objective)) say(spread.positive > 0.5, `${formatPercent(spread.positive, 1)} of the combinations have a ${metricLabel(objective)} above 0`);
+  const own = best.metrics[objective];
+  if (typeof held === "number" && typeof own === "number") say(own > held, `buy & hold has ${show(held)}, the raw best ${own > held ? "more" : "no more"}`);
+  return facts;
+}
+
+/** @param {Object} sweep @returns {string} one piece of advice */
+export function chooseAdvice({ best, plateau }) {
+  if (!best) return "No combination is eligible: lower the least number of trades, or widen the space.";
+  if (!plateau) return "No neighbourhood can be judged here: sweep a grid of at least two values on an ordered axis.";
+  if (plateau.index === best.index) return "Raw best and plateau agree; test it on data that the sweep has not seen.";
+  return "Prefer the plateau, and test it on data that the sweep has not seen.";
+}
+
+/**
+ * @param {HTMLElement} root @param {Object} sweep
+ * @param {{spread: Object|null, held: number|null, onOpen: (index: number) => void}} more
+ */
+export function showLuck(root, sweep, { spread, held, onOpen }) {
+  const { best, plateau, objective } = sweep;
+  const isOver = sweep.state === "succeeded";
+  const open = (row, id) => row && h("button", { type: "button", id, class: "btn btn-small", "aria-label": `Open the ${id.slice(5)} as a run`,
+    text: "Open", on: { click: () => onOpen(row.index) } });
+  const cell = (row, name) => h("td", { class: `n ${row && metricClass(name, row.metrics[name])}`, text: row ? formatMetric(name, row.metrics[name]) : DASH });
+  const near = (row, value) => h("td", { class: "n", text: row && typeof value === "number" ? formatMetric(objective, value) : DASH });
+  fill(root,
+    h("header", { class: "panel-head" }, h("h2", { text: "Luck" }), h("span", { class: "second", text: "raw best against plateau" }),
+      h("span", { class: "push hint", text: isOver ? "" : `provisional, ${formatCount(sweep.chunks.done)} of ${formatCount(sweep.chunks.total)} chunks` })),
+    h("table", { class: "grid luck-table" },
+      h("caption", { class: "visually-hidden", text: "Raw best against plateau" }),
+      h("thead", {}, h("tr", {}, h("th", { scope: "col", text: "" }), ["Raw best", "Plateau"].map((text) => h("th", { scope: "col", class: "n", text })))),
+      h("tbody", {},
+        axisNames(sweep).map((name) => h("tr", {}, h("th", { scope: "row", class: "second", text: name }),
+          [best, plateau].map((row) => h("td", { class: "n", text: row ? formatLevel(levelIn(row, name)) : DASH })))),
+        h("tr", { class: "is-main" }, h("th", { scope: "row", text: metricLabel(objective) }), cell(best, objective), cell(plateau, objective)),
+        h("tr", {}, h("th", { scope: "row", text: "median with neighbours" }), near(best, plateau && best && plateau.index === best.index ? plateau.score : best?.near), near(plateau, plateau?.score)),
+        METRICS.filter((name) => name !== objective).map((name) => h("tr", {}, h("th", { scope: "row", text: metricLabel(name) }), cell(best, name), cell(plateau, name))),
+        h("tr", {}, h("th", { scope: "row", class: "second", text: "as a run" }), h("td", { class: "n" }, open(best, "open-best")), h("td", { class: "n" }, open(plateau, "open-plateau"))))),
+    h("ul", { class: "facts-list" }, collectFacts(sweep, spread, held).map(({ isGood, text }) => h("li", {},
+      h("span", { class: isGood === false ? "amber" : "text", "aria-label": isGood === null ? "fact" : isGood ? "for" : "against", text: isGood === null ? "·" : isGood ? "+" : "−" }), text))),
+    h("p", { class: "advice" }, h("span", { class: "amber", "aria-hidden": "true", text: "→ " }), chooseAdvice(sweep)));
+}

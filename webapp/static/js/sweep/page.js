@@ -1,0 +1,330 @@
+/** The sweep page: form, progress and results of one sweep, or the list of all; held together by the address. */
+
+import { setCommandText } from "../command/bar.js";
+import { writeSweepCommand } from "../command/sweep_command.js";
+import { readAddress } from "../lib/address.js";
+import { ApiError, request } from "../lib/api.js";
+import { $, announce, confirmDialog, copyText, fill, h } from "../lib/dom.js";
+import { sentence, shortId } from "../lib/format.js";
+import { bindKeys } from "../lib/keys.js";
+import { installShell, showTrouble } from "../lib/shell.js";
+import { setStatus } from "../lib/status.js";
+import { editTags } from "../lib/tag_dialog.js";
+import { newKey } from "../run/session.js";
+import { buildAxes } from "./axes.js";
+import { SweepForm } from "./form.js";
+import { requestOf, showAssumptions, showHeading } from "./heading.js";
+import { SweepList } from "./list.js";
+import { SweepResults } from "./results.js";
+import { estimateSweep, followSweep, isTerminal, loadSweeps, steerSweep, submitSweep, sweepPath } from "./session.js";
+import { SweepStatus } from "./status.js";
+
+const PENDING_KEY = "pending-command";
+const LIST_LENGTH = 50;
+const MOST_DETAILS = 20;
+const LIST_DELAY = 2000;
+// Results of a sweep that is going on are asked for again after so much more of it, and not more often.
+const REFRESH_SHARE = 0.1;
+const REFRESH_PAUSE = 2500;
+
+class SweepPage {
+  constructor() {
+    this.boot = installShell({ onSweep: (body) => this.runCommand(body) });
+    this.estimating = new AbortController();
+    this.form = new SweepForm($("#sweep-form"), this.boot, {
+      onSweep: (body) => this.submit(body), onChange: () => this.echoForm(), estimate: (body) => this.estimate(body) });
+    this.status = new SweepStatus($("#sweep-status"), (action) => this.steer(action));
+    this.results = new SweepResults({ onOpen: (index) => this.openCombination(index), onError: (error) => this.explain(error) });
+    this.list = new SweepList($("#sweep-list"), this.boot, (id) => this.go(`/sweep/${id}`));
+    this.details = new Map();
+    this.following = new AbortController();
+    this.sweep = null;
+    this.installButtons();
+    window.addEventListener("popstate", () => this.start());
+    this.start();
+  }
+
+  installButtons() {
+    $("#copy-link").addEventListener("click", () => copyText(location.href));
+    $("#edit-tags").addEventListener("click", () => this.edit("tags"));
+    $("#form-toggle").addEventListener("click", () => this.toggleForm());
+    $("#phone-sweep").addEventListener("click", () => $("#sweep-form").requestSubmit());
+    bindKeys(["p"], () => { this.status.press("pause"); this.status.press("resume"); });
+    bindKeys(["r"], () => this.status.press("retry"));
+    bindKeys(["c"], () => $("#cancel-sweep").focus());
+    bindKeys(["t"], () => this.edit("tags"));
+    bindKeys(["n"], () => this.edit("note"));
+  }
+
+  toggleForm() {
+    const isOpen = document.body.classList.toggle("is-form-open");
+    $("#form-toggle").setAttribute("aria-expanded", String(isOpen));
+  }
+
+  /** Do what the address says. */
+  start() {
+    const [, , id] = location.pathname.split("/");
+    const { from } = readAddress();
+    const pending = sessionStorage.getItem(PENDING_KEY);
+    sessionStorage.removeItem(PENDING_KEY);
+    if (pending) {
+      setCommandText(pending);
+      $("#command").dispatchEvent(new KeyboardEvent("keydown", { key: "Enter" }));
+      this.showList();
+    } else if (id) this.open(decodeURIComponent(id));
+    else {
+      if (from) this.fillFrom(from);
+      else this.echoForm();
+      this.showList();
+    }
+  }
+
+  go(path) {
+    history.pushState(null, "", path);
+    this.start();
+  }
+
+  reset() {
+    this.following.abort();
+    this.following = new AbortController();
+    clearTimeout(this.timer);
+    this.results.clear();
+    this.sweep = null;
+    document.body.classList.remove("has-result");
+    for (const id of ["sweep-status", "state-panel", "sweep-list", "edit-tags", "copy-link", "all-sweeps"]) $(`#${id}`).hidden = true;
+    $("#run-tags").textContent = "";
+    setStatus("SWEEP", "");
+  }
+
+  /** The list, and once more while something in it is going on. */
+  async showList() {
+    this.reset();
+    showHeading(null, this.boot);
+    $("#sweep-list").hidden = false;
+    const { signal } = this.following;
+    await this.guard(async () => {
+      const sweeps = await loadSweeps(LIST_LENGTH);
+      if (signal.aborted) return;
+      this.list.show(sweeps, this.details);
+      showTrouble(null);
+      for (const sweep of sweeps.slice(0, MOST_DETAILS)) {
+        if (this.details.has(sweep.sweep_id)) continue;
+        const detail = await request(sweepPath(sweep.sweep_id));
+        if (signal.aborted) return;
+        detail.axes = buildAxes(detail.spec, this.boot);
+        if (isTerminal(detail.state)) this.details.set(sweep.sweep_id, detail);
+        this.list.show(sweeps, new Map([...this.details, [sweep.sweep_id, detail]]));
+      }
+      if (sweeps.some((sweep) => !isTerminal(sweep.state))) this.timer = setTimeout(() => this.showList(), LIST_DELAY);
+    }, () => this.showList());
+  }
+
+  echoForm() {
+    const text = writeSweepCommand(this.form.read(), this.boot);
+    setCommandText(text);
+    $("#form-echo").textContent = text.replace(/^SWEEP | GO$/g, "");
+  }
+
+  async fillFrom(sweepId) {
+    await this.guard(async () => {
+      const sweep = await request(sweepPath(sweepId));
+      this.form.write(requestOf(sweep.spec, this.boot));
+      this.echoForm();
+      announce("The form holds the inputs of the sweep; change what you like and sweep again.");
+      this.form.controls.get("rule").input.focus();
+    }, () => this.fillFrom(sweepId));
+  }
+
+  async estimate(body) {
+    this.estimating.abort();
+    this.estimating = new AbortController();
+    try {
+      return { estimate: await estimateSweep(body, this.estimating.signal) };
+    } catch (error) {
+      if (error.name === "AbortError") return null;
+      if (!(error instanceof ApiError)) throw error;
+      return error.errors.length ? { errors: error.errors } : { text: error.message };
+    }
+  }
+
+  runCommand(body) {
+    this.form.write(body);
+    const { tags } = body;
+    this.submit({ ...this.form.read(), ...(tags ? { tags } : {}) });
+  }
+
+  /** @param {Object} body @param {string} [key] the same one on a second try, so that nothing runs twice */
+  async submit(body, key = newKey()) {
+    this.form.clearErrors();
+    this.echoForm();
+    $("#sweep-button").setAttribute("aria-busy", "true");
+    try {
+      const answer = await submitSweep(body, key);
+      showTrouble(null);
+      document.body.classList.remove("is-form-open");
+      $("#form-toggle").setAttribute("aria-expanded", "false");
+      if (answer.cached) announce("the same sweep was done before; this is its result");
+      this.go(`/sweep/${answer.sweep_id}`);
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      if (error.errors.length) this.form.showErrors(error.errors);
+      else this.reportTrouble(error, () => this.submit(body, key));
+    } finally {
+      $("#sweep-button").removeAttribute("aria-busy");
+    }
+  }
+
+  /** Follow a sweep and show it. @param {string} sweepId */
+  async open(sweepId) {
+    this.reset();
+    setStatus("SWEEP", sweepId);
+    await this.follow(sweepId);
+  }
+
+  async showState(sweep, delay) {
+    sweep.axes = buildAxes(sweep.spec, this.boot);
+    const isFirst = this.sweep === null;
+    const isOver = isTerminal(sweep.state);
+    this.sweep = sweep;
+    if (isFirst) {
+      this.form.write(requestOf(sweep.spec, this.boot));
+      this.echoForm();
+      for (const id of ["edit-tags", "copy-link", "all-sweeps"]) $(`#${id}`).hidden = false;
+      document.body.classList.add("has-result");
+    }
+    setStatus("POLL", isOver ? "stopped" : `${(delay / 1000).toFixed(1)} s`);
+    showHeading(sweep, this.boot);
+    showAssumptions(sweep);
+    this.showTags();
+    this.showFailure(sweep);
+    this.showResults(sweep, isOver);
+    await this.showChunks(sweep);
+  }
+
+  async showChunks(sweep) {
+    // All squares are alike at the end: no need to ask.
+    const isUniform = sweep.chunks.done === sweep.chunks.total;
+    let states = "d".repeat(isUniform ? sweep.chunks.total : 0);
+    if (!isUniform) {
+      try {
+        states = (await request(`${sweepPath(sweep.sweep_id)}/chunks`)).states;
+      } catch (error) {
+        if (!(error instanceof ApiError)) throw error;
+        states = "q".repeat(sweep.chunks.total);
+      }
+    }
+    if (this.sweep === sweep) this.status.show(sweep, states);
+  }
+
+  showResults(sweep, isOver) {
+    const isShowing = this.results.sweep !== null;
+    if (sweep.chunks.done === 0) return;
+    const now = performance.now();
+    const share = sweep.n_positions_done / sweep.n_positions;
+    const isDue = isOver || (share - this.shownShare >= REFRESH_SHARE && now - this.shownAt > REFRESH_PAUSE);
+    if (isShowing && !isDue) {
+      this.results.bind(sweep);
+      return;
+    }
+    Object.assign(this, { shownShare: share, shownAt: now });
+    if (isShowing) this.results.update(sweep);
+    else this.results.start(sweep);
+  }
+
+  showFailure(sweep) {
+    const panel = $("#state-panel");
+    panel.hidden = sweep.state !== "failed" && !(sweep.state === "cancelled" && sweep.chunks.done === 0);
+    if (panel.hidden) return;
+    const isFailed = sweep.state === "failed";
+    panel.classList.toggle("is-line", sweep.chunks.done > 0);
+    fill(panel, h("div", { class: "state-body" },
+      h("h2", {}, isFailed && h("span", { class: "word", text: "FAILED" }), isFailed ? ` ${sweep.error?.message ? sentence(sweep.error.message) : "Some chunks failed."}` : "Cancelled before anything was computed"),
+      isFailed && h("p", {}, h("span", { class: "amber", text: "DO " }), sweep.error?.remedy ? sentence(sweep.error.remedy)
+        : "Retry the failed chunks; what is done stays and is shown below."),
+      h("p", { class: "hint", text: `sweep ${sweep.sweep_id}` })));
+  }
+
+  showTags() {
+    const { tags, note } = this.sweep;
+    $("#run-tags").textContent = [tags.join(", "), note].filter(Boolean).join(" · ");
+  }
+
+  async edit(focus) {
+    if (!this.sweep) return;
+    await this.guard(async () => {
+      const changes = await editTags(this.sweep, focus, sweepPath(this.sweep.sweep_id));
+      if (changes) Object.assign(this.sweep, changes);
+      this.showTags();
+    }, () => this.edit(focus));
+  }
+
+  async steer(action) {
+    const { sweep } = this;
+    if (action === "cancel" && !await confirmDialog({ title: `Cancel sweep ${shortId(sweep.sweep_id)}`, yes: "Cancel it",
+      text: "What is not computed yet never will be; the chunks that are done stay." })) return;
+    await this.guard(async () => {
+      const { state } = await steerSweep(sweep.sweep_id, action);
+      announce(`sweep ${state}`);
+      // The poll starts again at its quickest.
+      this.following.abort();
+      this.following = new AbortController();
+      this.follow(sweep.sweep_id);
+    }, () => this.steer(action));
+  }
+
+  /** Poll on without clearing the page. @param {string} sweepId */
+  async follow(sweepId) {
+    const { signal } = this.following;
+    try {
+      await followSweep(sweepId, { signal, onState: (sweep, delay) => { showTrouble(null); this.showState(sweep, delay); },
+        onTrouble: (error, wait) => this.reportTrouble(error, () => this.open(sweepId), wait) });
+    } catch (error) {
+      if (error.name !== "AbortError") this.explain(error, sweepId);
+    }
+  }
+
+  /** Run one combination in full and go to it. @param {number} index */
+  async openCombination(index) {
+    if (this.isOpening) return;
+    this.isOpening = true;
+    announce("opening the combination as a run");
+    await this.guard(async () => {
+      const { run } = await request(`${sweepPath(this.sweep.sweep_id)}/combinations/${index}`);
+      const answer = await request("/api/v1/runs", { method: "POST", json: run, headers: { "Idempotency-Key": newKey() } });
+      location.assign(`/?run=${answer.run_id}`);
+    }, () => this.openCombination(index));
+    this.isOpening = false;
+  }
+
+  async guard(action, retry) {
+    try {
+      await action();
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      this.reportTrouble(error, retry);
+    }
+  }
+
+  explain(error, sweepId = this.sweep?.sweep_id) {
+    if (!(error instanceof ApiError)) throw error;
+    if (error.isTrouble || this.sweep) {
+      this.reportTrouble(error, () => this.open(sweepId));
+      return;
+    }
+    this.reset();
+    showHeading(null, this.boot);
+    const panel = $("#state-panel");
+    panel.hidden = false;
+    panel.classList.remove("is-line");
+    fill(panel, h("div", { class: "state-body" }, h("h2", {}, h("span", { class: "word", text: "NOT FOUND" }), " No such sweep"),
+      h("p", { text: error.message }), h("p", {}, h("a", { href: "/sweep", text: "All sweeps" })), h("p", { class: "hint", text: `sweep ${sweepId}` })));
+    announce("No such sweep");
+  }
+
+  reportTrouble(error, retry, wait = 0) {
+    const next = wait ? ` Next try in ${Math.round(wait / 1000) || 1} s.` : "";
+    showTrouble({ title: error.title || "The platform is in trouble", text: `${sentence(error.message)}${next}`, retry });
+  }
+}
+
+new SweepPage();
