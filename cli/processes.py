@@ -52,7 +52,7 @@ def build_web_arguments(settings: Settings, processes: int, threads: int) -> lis
 )
 @click.option("--name", default="worker", show_default=True, help="Unique per broker and host.")
 def worker(concurrency: int | None, name: str) -> None:
-    """Execute runs from the queue."""
+    """Execute runs and sweeps from their queues, runs first."""
     from tasks.worker import run_worker
 
     settings = load_service_settings()

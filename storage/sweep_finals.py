@@ -111,10 +111,13 @@ class SweepFinals(Repository):
             _insert_artifacts(connection, sweep.id, packed)
             counts = connection.execute(
                 select(
-                    func.sum(sweep_chunks.c.n_excluded), func.sum(sweep_chunks.c.n_failed)
+                    func.sum(sweep_chunks.c.stop - sweep_chunks.c.first),
+                    func.sum(sweep_chunks.c.n_excluded),
+                    func.sum(sweep_chunks.c.n_failed),
                 ).where(sweep_chunks.c.sweep_number == sweep.id)
             ).one()
-            n_excluded, n_failed = int(counts[0] or 0), int(counts[1] or 0)
+            # An adaptive search may have run out of points before its last position.
+            n_visited, n_excluded, n_failed = (int(count or 0) for count in counts)
             _end(
                 connection,
                 sweep.id,
@@ -122,7 +125,7 @@ class SweepFinals(Repository):
                 result_sha256=result_sha256,
                 n_excluded=n_excluded,
                 n_failed=n_failed,
-                n_combinations=sweep.n_positions - n_excluded,
+                n_combinations=n_visited - n_excluded,
             )
             return True
 

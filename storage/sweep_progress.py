@@ -52,7 +52,7 @@ class SweepProgressReader(Repository):
 
         return self._read(work)
 
-    def chunk_states(self, sweep_id: str) -> str:
+    def chunks(self, sweep_id: str) -> str:
         """Return one letter per chunk in order: queued, running, done, failed, cancelled."""
         query = (
             select(sweep_chunks.c.state)

@@ -77,7 +77,7 @@ class SweepQueries(Repository):
 
         return self._write_unique(work)
 
-    def load_query(self, query_id: str) -> QueryRecord | None:
+    def get_query(self, query_id: str) -> QueryRecord | None:
         """Return a question with its answer, if it is there; None if there is no such question."""
         return self._read(
             lambda connection: _load(connection, sweep_queries.c.query_id == query_id)
@@ -144,16 +144,14 @@ class SweepQueries(Repository):
         )
         return self._write(lambda connection: connection.execute(statement).rowcount == 1)
 
-    def answer_query(self, query_id: str, attempt: int, result: Any, n_chunks_done: int) -> bool:
+    def answer_query(self, query_id: str, attempt: int, result: Any) -> bool:
         """Store the answer; False if the token is stale."""
         data = pack_json(result)
 
         def work(connection: Connection) -> bool:
             mine = _match_holder(query_id, attempt)
             row = connection.execute(
-                select(sweep_queries.c.id, sweep_queries.c.n_chunks_done)
-                .where(*mine)
-                .with_for_update()
+                select(sweep_queries.c.id).where(*mine).with_for_update()
             ).one_or_none()
             if row is None:
                 return False

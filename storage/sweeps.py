@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from functools import partial
 
 from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy import delete as delete_from
 
 from storage.errors import IdempotencyConflict, UnknownDataset
 from storage.models import MAX_SYMBOL_LENGTH, dataset_contents
-from storage.repository import Repository, delete_unused_content
+from storage.repository import delete_unused_content
 from storage.run_tags import check_key, clean_tags
 from storage.sql_types import database_time
 from storage.sweep_blocks import SweepBlocks
@@ -209,9 +210,7 @@ class SweepRepository(
         numbers = self._read(lambda connection: connection.scalars(query).all())
         n_gone = 0
         for number in numbers:
-            while not self._write(
-                lambda connection, number=number: _purge_step(connection, number)
-            ):
+            while not self._write(partial(_purge_step, number=number)):
                 if time.monotonic() > deadline:
                     return n_gone
             n_gone += 1

@@ -1,12 +1,13 @@
 """The Celery application: how messages travel. What they do is in `tasks.execute`.
 
-The broker is transport only. Messages carry a ``run_id`` and nothing else, results live in the
-database, and whatever the broker loses or doubles is put right there: a claim admits one attempt
-at a time, and maintenance sends again what never arrived.
+The broker is transport only. Messages carry ids and nothing else, results live in the database, and
+whatever the broker loses or doubles is put right there: a claim admits one attempt at a time, and
+maintenance sends again what never arrived.
 """
 
 from __future__ import annotations
 
+import uuid
 from functools import lru_cache
 from typing import Any
 
@@ -15,8 +16,15 @@ from celery import Celery
 from tasks.settings import Settings
 
 RUN_TASK = "stock_backtest.run"
-# Sweeps get a queue of their own beside it, so that a large sweep never delays a single run.
+CHUNK_TASK = "stock_backtest.sweep_chunk"
+FINISH_TASK = "stock_backtest.sweep_finish"
+QUERY_TASK = "stock_backtest.sweep_query"
+# Sweeps have a queue of their own, so that a large one never delays a single run: workers look
+# into the queues in alphabetical order (see `queue_order_strategy`), and take from the second only
+# while the first is empty. What somebody waits for before a page is in the first.
 RUN_QUEUE = "runs"
+SWEEP_QUEUE = "sweeps"
+QUEUES = (RUN_QUEUE, SWEEP_QUEUE)
 
 # A message that a dead worker took is offered again after this long. It may be short, even shorter
 # than a run: a second delivery finds the claim taken and does nothing.
@@ -45,6 +53,8 @@ def build_celery_config(settings: Settings) -> dict[str, Any]:
             "socket_keepalive": True,
             "health_check_interval": 10,
             "max_retries": 0,
+            # Without it the queues take turns, and a run would wait for one chunk more.
+            "queue_order_strategy": "sorted",
         },
         # The sender has the row in the database to fall back on; waiting here helps nobody.
         "task_publish_retry": False,
@@ -60,8 +70,13 @@ def build_celery_config(settings: Settings) -> dict[str, Any]:
         "task_soft_time_limit": settings.max_run_seconds,
         "task_time_limit": settings.max_run_seconds + _HARD_LIMIT_GRACE_SECONDS,
         "task_default_queue": RUN_QUEUE,
-        "task_queues": {RUN_QUEUE: {"exchange": RUN_QUEUE, "routing_key": RUN_QUEUE}},
-        "task_routes": {RUN_TASK: {"queue": RUN_QUEUE}},
+        "task_queues": {name: {"exchange": name, "routing_key": name} for name in QUEUES},
+        "task_routes": {
+            RUN_TASK: {"queue": RUN_QUEUE},
+            QUERY_TASK: {"queue": RUN_QUEUE},
+            CHUNK_TASK: {"queue": SWEEP_QUEUE},
+            FINISH_TASK: {"queue": SWEEP_QUEUE},
+        },
         "worker_prefetch_multiplier": 1,
         # With late acknowledgement even a multiplier of 1 reserves one message more per process,
         # which would wait behind a long run while another worker is idle.
@@ -99,3 +114,27 @@ def send_run(settings: Settings, run_id: str) -> None:
         If the broker cannot be reached in time.
     """
     get_sender(settings).send_task(RUN_TASK, args=[run_id], task_id=run_id, queue=RUN_QUEUE)
+
+
+def send_chunk(settings: Settings, sweep_id: str, idx: int) -> None:
+    """Put one message for a chunk on the queue of sweeps; raises as `send_run` does."""
+    _send(settings, CHUNK_TASK, SWEEP_QUEUE, build_chunk_task_id(sweep_id, idx), sweep_id, idx)
+
+
+def send_finish(settings: Settings, sweep_id: str) -> None:
+    """Put one message for a sweep's finaliser on its queue; raises as `send_run` does."""
+    _send(settings, FINISH_TASK, SWEEP_QUEUE, sweep_id, sweep_id)
+
+
+def send_query(settings: Settings, query_id: str) -> None:
+    """Put one message for a question on the queue of runs; raises as `send_run` does."""
+    _send(settings, QUERY_TASK, RUN_QUEUE, query_id, query_id)
+
+
+def build_chunk_task_id(sweep_id: str, idx: int) -> str:
+    """Return the id of a chunk's task: the same for each attempt, as messages may repeat."""
+    return str(uuid.uuid5(uuid.UUID(sweep_id), str(idx)))
+
+
+def _send(settings: Settings, task: str, queue: str, task_id: str, *args: str | int) -> None:
+    get_sender(settings).send_task(task, args=list(args), task_id=task_id, queue=queue)

@@ -1,4 +1,4 @@
-"""Putting right what machines lose: runs of dead workers, and messages that never arrived.
+"""Putting right what machines lose: work of dead workers, and messages that never arrived.
 
 Any number of these may run at the same time: leases expire by the database's clock in one
 statement, and a message sent twice finds its run claimed.
@@ -10,16 +10,19 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import orjson
 import redis
 
 from storage.errors import SchemaError, StorageUnavailable
-from tasks.celery_app import RUN_QUEUE
+from tasks.celery_app import RUN_QUEUE, SWEEP_QUEUE
 from tasks.logs import bind_run, get_logger
 from tasks.settings import Settings
 from tasks.submit import dispatch_run
+from tasks.sweep_queue import RESEND_SECONDS, dispatch_query, dispatch_sweep
 
 if TYPE_CHECKING:
     from storage.store import Store
+    from storage.sweep_control import LostChunks
 
 log = get_logger(__name__)
 
@@ -28,6 +31,8 @@ _UNSENT_AFTER_SECONDS = 2.0
 # Between the broker handing over a message and the worker's claim a run is queued but in no queue.
 _LOST_AFTER_SECONDS = 10.0
 _BATCH = 1000
+# Rows of deleted sweeps are removed for so long in each pass.
+_PURGE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +46,17 @@ class MaintenanceReport:
     sent : tuple of str
         Runs whose message was sent (again).
     n_purged : int
-        Finished runs older than the retention that were deleted.
+        Finished runs and sweeps older than the retention that were deleted.
+    chunks_requeued, chunks_failed : tuple of (str, int)
+        Chunks of sweeps whose worker was lost.
     """
 
     requeued: tuple[str, ...]
     failed: tuple[str, ...]
     sent: tuple[str, ...]
     n_purged: int
+    chunks_requeued: tuple[tuple[str, int], ...] = ()
+    chunks_failed: tuple[tuple[str, int], ...] = ()
 
 
 def run_maintenance_pass(store: Store, settings: Settings) -> MaintenanceReport:
@@ -77,7 +86,48 @@ def run_maintenance_pass(store: Store, settings: Settings) -> MaintenanceReport:
                 break  # the broker is down: the rest would wait for its timeout one by one
             log.info("run_sent_again")
         sent.append(run_id)
-    return MaintenanceReport(requeued, failed, tuple(sent), _purge(store, settings))
+    chunks = _maintain_sweeps(store, settings)
+    return MaintenanceReport(
+        requeued, failed, tuple(sent), _purge(store, settings), chunks.requeued, chunks.failed
+    )
+
+
+def _maintain_sweeps(store: Store, settings: Settings) -> LostChunks:
+    """Free chunks of dead workers; send what is due for every sweep that goes on.
+
+    A sweep whose last worker died after its last chunk is finalised by the same way.
+    """
+    lost = store.sweeps.expire_chunks(settings.max_attempts)
+    for sweep_id, idx in lost.requeued:
+        with bind_run(sweep_id):
+            log.warning("chunk_requeued", chunk=idx, reason="its worker stopped reporting")
+    for sweep_id, idx in lost.failed:
+        with bind_run(sweep_id):
+            log.error("chunk_given_up", chunk=idx, reason="its worker was lost on every attempt")
+    if settings.executor == "inline":
+        return lost
+    _release_lost_chunks(store, settings)
+    for sweep_id in store.sweeps.list_active(_BATCH):
+        if not dispatch_sweep(store, settings, sweep_id):
+            break  # the broker is down
+    else:
+        for query_id in store.sweeps.list_due_queries(RESEND_SECONDS, _BATCH):
+            if not dispatch_query(store, settings, query_id):
+                break
+    return lost
+
+
+def _release_lost_chunks(store: Store, settings: Settings) -> None:
+    # Compared with the queue alone: what a worker has taken is claimed within milliseconds, so a
+    # chunk that waits for seconds has its message in the queue, or nowhere.
+    n_waiting = store.sweeps.count_overdue(RESEND_SECONDS)
+    if n_waiting == 0:
+        return
+    found = _count_broker(settings, SWEEP_QUEUE)
+    if found is None or found[0] >= n_waiting:
+        return
+    n_released = store.sweeps.release_overdue(RESEND_SECONDS)
+    log.warning("chunks_lost_by_broker", n_chunks=n_released, n_messages=found[0])
 
 
 def maintain_forever(store: Store, settings: Settings, stop: threading.Event) -> None:
@@ -96,30 +146,48 @@ def maintain_forever(store: Store, settings: Settings, stop: threading.Event) ->
         available = True
 
 
-def count_messages(settings: Settings) -> int | None:
-    """Return how many messages the broker holds, waiting or handed out; None if it is silent."""
+def count_messages(settings: Settings, queue: str = RUN_QUEUE) -> int | None:
+    """Return how many messages of a queue the broker holds, waiting or handed out.
+
+    None if the broker is silent.
+    """
+    found = _count_broker(settings, queue)
+    return None if found is None else sum(found)
+
+
+def _count_broker(settings: Settings, queue: str) -> tuple[int, int] | None:
+    """Return how many messages of a queue wait, and how many are handed out."""
     timeout = settings.broker_timeout_seconds
     client = redis.Redis.from_url(
         settings.broker_url, socket_timeout=timeout, socket_connect_timeout=timeout
     )
     try:
         with client, client.pipeline(transaction=True) as pipeline:
-            pipeline.llen(RUN_QUEUE)
-            pipeline.hlen("unacked")
+            pipeline.llen(queue)
+            pipeline.hvals("unacked")  # one per process that works
             waiting, handed_out = pipeline.execute()
     except redis.RedisError:
         return None
-    return int(waiting) + int(handed_out)
+    # As Kombu writes them: [message, exchange, routing key].
+    return int(waiting), sum(orjson.loads(item)[2] == queue for item in handed_out)
 
 
 def _purge(store: Store, settings: Settings) -> int:
+    store.sweeps.purge_deleted(_PURGE_SECONDS)
     if settings.retention_days <= 0:
         return 0
     old = store.runs.list_finished_before(settings.retention_days, _BATCH)
-    n_purged = sum(store.runs.delete(run_id) for run_id in old)
-    if n_purged:
-        log.info("runs_purged", n_runs=n_purged, retention_days=settings.retention_days)
-    return n_purged
+    n_runs = sum(store.runs.delete(run_id) for run_id in old)
+    old = store.sweeps.list_finished_before(settings.retention_days, _BATCH)
+    n_sweeps = sum(store.sweeps.delete(sweep_id) for sweep_id in old)
+    if n_runs or n_sweeps:
+        log.info(
+            "runs_purged",
+            n_runs=n_runs,
+            n_sweeps=n_sweeps,
+            retention_days=settings.retention_days,
+        )
+    return n_runs + n_sweeps
 
 
 def _find_lost(store: Store, settings: Settings) -> list[str]:

@@ -48,6 +48,9 @@ class Settings:
         Limits on files, bars per dataset, JSON bodies and one run's computing time.
     max_combinations : int
         Largest sweep.
+    worker_processes : int
+        Processes of all workers together, by which sweeps are cut into chunks; 0 takes those of the
+        worker that cuts, which is right where there is one.
     """
 
     database_url: str = ""
@@ -68,6 +71,7 @@ class Settings:
     max_body_kb: int = 256
     max_run_seconds: int = 600
     max_combinations: int = 100_000_000
+    worker_processes: int = 0
 
     @property
     def max_upload_bytes(self) -> int:

@@ -113,7 +113,7 @@ def submit_run(
     try:
         record = store.runs.insert(new)
     except UnknownDataset as error:  # removed between reading and writing
-        raise InputError.of("dataset", request.dataset, _name_datasets(store)) from error
+        raise InputError.of("dataset", request.dataset, name_datasets(store)) from error
     if record.run_id != run_id:  # the same key, sent twice at once; the other request won
         return Submission(record, cached=False, created=False)
     with bind_run(run_id):
@@ -151,11 +151,9 @@ def hash_request(request: RunRequest) -> str:
 def _pin_request(store: Store, request: RunRequest) -> RunSpec:
     dataset = store.datasets.get(request.dataset)
     if dataset is None:
-        raise InputError.of("dataset", request.dataset, _name_datasets(store))
+        raise InputError.of("dataset", request.dataset, name_datasets(store))
     spacing = cast("Spacing", dataset.spacing)
-    if request.start is not None or request.end is not None:
-        timestamps = _TIMESTAMPS.load(store, dataset)
-        find_range(timestamps, spacing, request.start, request.end)
+    count_bars(store, dataset, request.start, request.end)
     return build_run_spec(
         request,
         dataset.symbol,
@@ -168,7 +166,23 @@ def _pin_request(store: Store, request: RunRequest) -> RunSpec:
     )
 
 
-def _name_datasets(store: Store) -> str:
+def count_bars(store: Store, dataset: DatasetRecord, start: str | None, end: str | None) -> int:
+    """Return how many bars a date range holds, from the stored time stamps.
+
+    Raises
+    ------
+    InputError
+        If it holds none.
+    """
+    if start is None and end is None:
+        return dataset.n_bars
+    timestamps = _TIMESTAMPS.load(store, dataset)
+    first, stop = find_range(timestamps, cast("Spacing", dataset.spacing), start, end)
+    return stop - first
+
+
+def name_datasets(store: Store) -> str:
+    """Return the remedy for a dataset that is not there: those that are."""
     symbols = sorted({record.symbol for record in store.datasets.list()})
     if not symbols:
         return "no such dataset, and none is stored yet; upload a file first"

@@ -17,12 +17,22 @@ from celery.apps import worker as apps_worker
 from storage.database import create_database
 from storage.schema import check_schema
 from storage.store import Store
-from tasks.celery_app import RUN_QUEUE, RUN_TASK, create_celery_app
+from tasks.celery_app import (
+    CHUNK_TASK,
+    FINISH_TASK,
+    QUERY_TASK,
+    QUEUES,
+    RUN_TASK,
+    create_celery_app,
+)
 from tasks.execute import BarsCache, execute_run
 from tasks.logs import configure_logging, get_logger
 from tasks.process_guard import die_with_parent
 from tasks.process_memory import limit_heap_growth
 from tasks.settings import Settings
+from tasks.sweep_execute import EvaluatorCache, execute_chunk
+from tasks.sweep_finish import execute_finish, execute_query
+from tasks.sweep_queue import dispatch_sweep
 
 if TYPE_CHECKING:
     from celery.app.task import Task
@@ -34,11 +44,17 @@ class WorkerProcess:
     """What one pool process holds between runs: its database connections and its bars.
 
     Built in the parent, filled in the child: connections must never cross a fork.
+
+    Parameters
+    ----------
+    processes : int
+        How many of these share a sweep.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+    def __init__(self, settings: Settings, processes: int) -> None:
+        self.settings, self.processes = settings, processes
         self.cache = BarsCache()
+        self.sweeps = EvaluatorCache(self.cache)
         self._store: Store | None = None
 
     @property
@@ -52,21 +68,52 @@ class WorkerProcess:
         """Execute one message; see `tasks.execute.execute_run`."""
         return execute_run(self.store, self.settings, run_id, worker, self.cache)
 
+    def execute_chunk(self, sweep_id: str, idx: int, worker: str) -> str:
+        """Execute one message of a sweep, and send those that follow from it."""
+        outcome = execute_chunk(
+            self.store, self.settings, sweep_id, idx, worker, self.sweeps, self.processes
+        )
+        if outcome != "duplicate":
+            dispatch_sweep(self.store, self.settings, sweep_id)
+        return outcome
 
-def build_worker_app(settings: Settings) -> Celery:
+    def finish_sweep(self, sweep_id: str) -> str:
+        """Execute one message to a sweep's finaliser."""
+        return execute_finish(self.store, self.settings, sweep_id, self.sweeps)
+
+    def answer_query(self, query_id: str) -> str:
+        """Execute one message that asks about a sweep's numbers."""
+        return execute_query(self.store, self.settings, query_id)
+
+
+def build_worker_app(settings: Settings, processes: int = 1) -> Celery:
     """Return the Celery application with its tasks and the start-up of its processes."""
     app = create_celery_app(settings)
-    process = WorkerProcess(settings)
+    process = WorkerProcess(settings, settings.worker_processes or processes)
+
+    def name_worker(task: Task) -> str:
+        return f"{task.request.hostname}/{os.getpid()}"
 
     def run(task: Task, run_id: str) -> str:
-        return process.execute(run_id, f"{task.request.hostname}/{os.getpid()}")
+        return process.execute(run_id, name_worker(task))
 
-    app.task(run, name=RUN_TASK, bind=True)
+    def compute_chunk(task: Task, sweep_id: str, idx: int) -> str:
+        return process.execute_chunk(sweep_id, idx, name_worker(task))
+
+    def finish(task: Task, sweep_id: str) -> str:
+        return process.finish_sweep(sweep_id)
+
+    def answer(task: Task, query_id: str) -> str:
+        return process.answer_query(query_id)
+
+    tasks = {RUN_TASK: run, CHUNK_TASK: compute_chunk, FINISH_TASK: finish, QUERY_TASK: answer}
+    for name, function in tasks.items():
+        app.task(function, name=name, bind=True)
     return app
 
 
 def run_worker(
-    settings: Settings, *, concurrency: int, name: str = "worker", queues: str = RUN_QUEUE
+    settings: Settings, *, concurrency: int, name: str = "worker", queues: str = ",".join(QUEUES)
 ) -> int:
     """Run a worker until it is told to stop; return the process's exit code.
 
@@ -96,7 +143,7 @@ def run_worker(
     database = create_database(settings.database_url)
     check_schema(database)
     database.dispose()
-    app = build_worker_app(settings)
+    app = build_worker_app(settings, concurrency)
     _connect_signals(settings)
     worker = app.Worker(
         hostname=f"{name}@{socket.gethostname()}",

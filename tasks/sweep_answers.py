@@ -1,0 +1,52 @@
+"""Which analysis answers which question about a sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from adapters.sweep_columns import SweepColumns
+    from rules.sweep_spec import SweepSpec
+
+    Answer = Callable[..., dict[str, Any]]
+
+
+def answer_question(
+    columns: SweepColumns, spec: SweepSpec, kind: str, args: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the answer, JSON-safe.
+
+    Parameters
+    ----------
+    columns : SweepColumns
+        Of a sweep that may still be going on: the answer covers what is done.
+    kind : str
+        Of `tasks.sweeps.QUERY_KINDS`.
+    args : dict
+        Arguments of the analysis by name.
+
+    Raises
+    ------
+    InputError
+        If the arguments ask for something that is not there.
+    KeyError
+        For an unknown kind.
+    """
+    return _load_analyses()[kind](columns, spec, **args)
+
+
+def _load_analyses() -> dict[str, Answer]:
+    from adapters.sweep_heatmap import compute_heatmap
+    from adapters.sweep_importance import compute_importance
+    from adapters.sweep_marginals import compute_marginals
+    from adapters.sweep_parallel import build_parallel
+    from adapters.sweep_ranking import query_ranking
+
+    return {
+        "ranking": query_ranking,
+        "heatmap": compute_heatmap,
+        "marginals": compute_marginals,
+        "importance": compute_importance,
+        "parallel": build_parallel,
+    }

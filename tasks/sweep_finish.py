@@ -1,0 +1,170 @@
+"""What a worker does once a sweep's chunks are done, and when somebody asks about its numbers.
+
+Both read the stored columns chunk by chunk, and both hold a lease: whoever lost it cannot write.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from adapters.sweep_columns import ColumnChunk, SweepColumns
+from backtest.errors import InputError
+from rules.sweep_spec import SweepSpec
+from storage.errors import StorageUnavailable
+from tasks.logs import bind_run, get_logger
+from tasks.settings import Settings
+from tasks.sweep_answers import answer_question
+from tasks.sweep_execute import EvaluatorCache, LeaseKeeper, LeaseLost, LeaseTimeout
+from tasks.sweep_reader import StoredColumns
+
+if TYPE_CHECKING:
+    from storage.records import Heartbeat
+    from storage.store import Store
+
+log = get_logger(__name__)
+
+
+class _CheckedColumns:
+    """Columns that stop being read once the lease is lost."""
+
+    def __init__(self, columns: SweepColumns, check: Callable[[], None]) -> None:
+        self._columns, self._check = columns, check
+
+    @property
+    def n_positions(self) -> int:
+        return self._columns.n_positions
+
+    def read(self, names: Sequence[str]) -> Iterator[ColumnChunk]:
+        for chunk in self._columns.read(names):
+            self._check()
+            yield chunk
+
+
+def execute_finish(store: Store, settings: Settings, sweep_id: str, cache: EvaluatorCache) -> str:
+    """Execute one delivery of a sweep's finaliser.
+
+    Returns
+    -------
+    str
+        ``succeeded``, ``failed``, ``lost`` or ``duplicate`` (there was nothing to do).
+
+    Raises
+    ------
+    StorageUnavailable
+        If the database went away; maintenance sends for the finaliser again.
+    """
+    with bind_run(sweep_id):
+        claim = store.sweeps.claim_finish(sweep_id, settings.lease_seconds, settings.max_attempts)
+        if claim is None:
+            log.info("finish_not_claimed", reason="done, failed, not due or being done")
+            return "duplicate"
+        cache.forget(sweep_id)
+        started = time.perf_counter()
+
+        def beat() -> Heartbeat:
+            return store.sweeps.heartbeat_finish(sweep_id, claim.attempt, settings.lease_seconds)
+
+        def save(keeper: LeaseKeeper) -> str:
+            artifacts, sha256 = _summarise(store, sweep_id, claim.spec, keeper)
+            saved = store.sweeps.finish_sweep(sweep_id, claim.attempt, sha256, artifacts)
+            return "succeeded" if saved else "lost"
+
+        def fail(error: dict[str, Any]) -> bool:
+            return store.sweeps.fail_finish(sweep_id, claim.attempt, error)
+
+        outcome = _guard(beat, settings, save, fail)
+        seconds = round(time.perf_counter() - started, 4)
+        log.info("sweep_ended", outcome=outcome, seconds=seconds)
+        return outcome
+
+
+def execute_query(store: Store, settings: Settings, query_id: str) -> str:
+    """Execute one delivery of a question; see `execute_finish`."""
+    query = store.sweeps.claim_query(query_id, settings.lease_seconds, settings.max_attempts)
+    if query is None:
+        return "duplicate"
+    record = store.sweeps.get(query.sweep_id)
+    if record is None:
+        return "lost"
+    spec_document = record.spec
+    with bind_run(query.sweep_id, query=query.kind):
+        started = time.perf_counter()
+
+        def beat() -> str:
+            kept = store.sweeps.heartbeat_query(query_id, query.attempt, settings.lease_seconds)
+            return "ok" if kept else "lost"
+
+        def save(keeper: LeaseKeeper) -> str:
+            spec = SweepSpec.from_json(spec_document)
+            columns = StoredColumns(store, query.sweep_id, spec)
+            checked = _CheckedColumns(columns, keeper.check)
+            result = answer_question(checked, spec, query.kind, query.args)
+            saved = store.sweeps.answer_query(query_id, query.attempt, result)
+            return "done" if saved else "lost"
+
+        def fail(error: dict[str, Any]) -> bool:
+            return store.sweeps.fail_query(query_id, query.attempt, error)
+
+        outcome = _guard(beat, settings, save, fail)
+        seconds = round(time.perf_counter() - started, 4)
+        log.info("query_ended", outcome=outcome, seconds=seconds)
+        return outcome
+
+
+def _guard(
+    beat: Callable[[], str],
+    settings: Settings,
+    save: Callable[[LeaseKeeper], str],
+    fail: Callable[[dict[str, Any]], bool],
+) -> str:
+    """Do work under a lease; turn what goes wrong into an error that is stored."""
+    from billiard.exceptions import SoftTimeLimitExceeded
+
+    errors: list[dict[str, Any]] = []
+    try:
+        with LeaseKeeper(beat, settings) as keeper:
+            return save(keeper)
+    except LeaseLost:
+        return "lost"
+    except StorageUnavailable:
+        raise
+    except (LeaseTimeout, SoftTimeLimitExceeded):
+        code = "timeout"
+        message = (
+            f"it took longer than {settings.max_run_seconds} s; raise "
+            "STOCK_BACKTEST_MAX_RUN_SECONDS, then retry"
+        )
+    except InputError as error:
+        code, message = "invalid_input", str(error)
+        errors = [
+            {"field": item.field, "value": item.value, "message": item.message}
+            for item in error.errors
+        ]
+    except MemoryError:
+        code, message = "out_of_memory", "it needs more memory than the worker has"
+    except Exception as error:
+        log.exception("sweep_task_crashed")
+        code = "internal"
+        message = (
+            f"unexpected {type(error).__name__}: {error}; the worker's log has the traceback under "
+            "this sweep_id"
+        )
+    log.warning("sweep_task_failed", code=code, error=message)
+    return "failed" if fail({"code": code, "message": message, "errors": errors}) else "lost"
+
+
+def _summarise(
+    store: Store, sweep_id: str, document: dict[str, Any], keeper: LeaseKeeper
+) -> tuple[dict[str, Any], str]:
+    """Return the documents of a finished sweep by kind, and the hash of its numbers."""
+    from adapters.sweep_summary import build_sweep_summary
+
+    spec = SweepSpec.from_json(document)
+    columns = _CheckedColumns(StoredColumns(store, sweep_id, spec), keeper.check)
+    summary = dict(build_sweep_summary(columns, spec))
+    sha256 = summary.pop("result_sha256")
+    tops: Mapping[str, Any] = summary.pop("tops")
+    # A ranking reads the list of one metric.
+    return {**summary, **{f"top:{name}": rows for name, rows in tops.items()}}, sha256
