@@ -49,22 +49,21 @@ def measure_distribution(field: MetricField) -> dict[str, Any]:
     """Return moments, quantiles and histogram of a metric over the eligible combinations.
 
     The histogram spans the 0.1 % to the 99.9 % quantile, so that one outlier does not flatten it;
-    ``below`` and ``above`` count what lies outside. All figures are None without a combination.
+    ``below`` and ``above`` count what lies outside. Figures are None without a combination.
     """
     values = np.concatenate([*_iterate_eligible(field), np.empty(0)])
-    n = len(values)
-    names = ["mean", "std", "min", "max", "share_positive"]
-    if n == 0:
-        empty = {"edges": [], "counts": [], "below": 0, "above": 0}
-        undefined = [{"q": q, "value": None} for q in QUANTILES]
-        return {"n": 0, **dict.fromkeys(names), "quantiles": undefined, "histogram": empty}
+    names = ["mean", "std", "min", "max", "share_above_zero"]
+    keys = [str(quantile) for quantile in QUANTILES]
+    if len(values) == 0:
+        undefined = {**dict.fromkeys(names), "quantiles": dict.fromkeys(keys)}
+        return {"n": 0, **undefined, "edges": [], "counts": [], "below": 0, "above": 0}
     figures = [values.mean(), values.std(), values.min(), values.max(), (values > 0).mean()]
     quantiles = _compute_quantiles(values, QUANTILES)
     return {
-        "n": n,
+        "n": len(values),
         **{name: float(figure) for name, figure in zip(names, figures, strict=True)},
-        "quantiles": [{"q": q, "value": v} for q, v in zip(QUANTILES, quantiles, strict=True)],
-        "histogram": _build_histogram(values, quantiles[0], quantiles[-1]),
+        "quantiles": dict(zip(keys, quantiles, strict=True)),
+        **_build_histogram(values, quantiles[0], quantiles[-1]),
     }
 
 

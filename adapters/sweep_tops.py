@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,15 +29,12 @@ class TopRows:
 
     Attributes
     ----------
-    n_eligible : int
-        How many positions competed.
     positions, points : arrays of int64, shape (k,)
         Where they are in the sweep and in the search space.
     values : array of float64, shape (k, 13)
         Their `HEADLINE_METRICS`, NaN where undefined.
     """
 
-    n_eligible: int
     positions: PointArray
     points: PointArray
     values: FloatArray
@@ -112,7 +109,7 @@ def compute_tops(
         for chunk in columns.read([name]):
             values = eligibility.mask(chunk.first, chunk.columns[name])
             keeper.add(chunk.first, orient(values, METRIC_SIGN[name]))
-    return gather_tops(columns, keepers)
+    return gather_tops(columns, {name: keeper.positions() for name, keeper in keepers.items()})
 
 
 class Eligibility:
@@ -148,15 +145,14 @@ def orient(values: FloatArray, sign: int) -> FloatArray:
     return values if sign > 0 else -values
 
 
-def gather_tops(columns: SweepColumns, keepers: dict[str, TopKeeper]) -> dict[str, TopRows]:
-    """Look up all metrics of the rows that `keepers` hold; reads every metric once, together."""
-    positions = {name: keeper.positions() for name, keeper in keepers.items()}
+def gather_tops(columns: SweepColumns, positions: Mapping[str, PointArray]) -> dict[str, TopRows]:
+    """Return all metrics of several lists of positions by name; reads every metric once."""
     wanted = np.unique(np.concatenate(list(positions.values())))
     points, values = gather_rows(columns, wanted)
     tops = {}
     for name, kept in positions.items():
         rows = np.searchsorted(wanted, kept)
-        tops[name] = TopRows(keepers[name].n_seen, kept, points[rows], values[rows])
+        tops[name] = TopRows(kept, points[rows], values[rows])
     return tops
 
 
