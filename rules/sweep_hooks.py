@@ -43,12 +43,13 @@ class IndicatorRows:
     n_bars : int
         Length of a row.
     max_bytes : int
-        What the matrices of all kinds take together; the rows of one call are always held.
+        What the matrices of all kinds take together, `max_rows` rows; the rows of one call are
+        always held, however many.
     """
 
     def __init__(self, n_bars: int, max_bytes: int = ROW_BYTES) -> None:
         self.n_bars = n_bars
-        self._max_rows = max(1, max_bytes // (8 * n_bars))
+        self.max_rows = max(1, max_bytes // (8 * n_bars))
         self._lock = threading.Lock()
         # By kind, the one used last at the end: the matrix, and the row of each window in it.
         self._kinds: dict[str, tuple[FloatArray, dict[tuple[int, ...], int]]] = {}
@@ -96,11 +97,11 @@ class IndicatorRows:
         missing = sum(key not in places for key in keys)
         if len(places) + missing > rows.shape[0]:
             kept = list(places)
-            if len(kept) + missing > self._max_rows:
+            if len(kept) + missing > self.max_rows:
                 kept = [key for key in keys if key in places]
             needed = len(kept) + missing
-            size = max(needed, min(2 * needed, self._max_rows))
-            self._forget(self._max_rows - size)
+            size = max(needed, min(2 * needed, self.max_rows))
+            self._forget(self.max_rows - size)
             grown = np.empty((size, self.n_bars))
             for row, key in enumerate(kept):
                 grown[row] = rows[places[key]]

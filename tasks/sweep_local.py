@@ -1,0 +1,252 @@
+"""A whole sweep in this process, on all cores: threads, because the kernels hold no GIL."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adapters.sweep_hash import compute_result_sha256
+from backtest.bars import Bars, DataWarning, compute_dataset_hash
+from rules.sweep_spec import SweepRequest, SweepSpec, pin_sweep_request
+from tasks.compute import build_dataset_ref
+from tasks.sweep_compute import LoadBars, SweepBlock, SweepEvaluator, read_objective
+from tasks.sweep_spool import ColumnSpool
+
+Progress = Callable[[int, int], None]
+LocalDataset = tuple[str, Bars, Sequence[DataWarning]]
+
+# Long enough that handing out chunks costs nothing, short enough for a lively bar.
+_CHUNK_SECONDS = 0.25
+_FIRST_CHUNK = 2_048
+# 113 bytes a position: 15 MB a thread.
+_MAX_CHUNK = 131_072
+_REPORT_SECONDS = 0.1
+# How far to look for a point that is admitted, to load kernels with.
+_WARM_SCAN = 65_536
+
+
+@dataclass
+class LocalSweep:
+    """A finished sweep.
+
+    Parameters
+    ----------
+    spec : SweepSpec
+    columns : ColumnSpool
+        All results, in position order.
+    n_combinations, n_excluded, n_failed : int
+        Failed combinations are combinations.
+    seconds : float
+        From loaded bars to the last metric, compilation excluded.
+    warnings : list of dict
+        About the rule and the data.
+    """
+
+    spec: SweepSpec
+    columns: ColumnSpool
+    n_combinations: int
+    n_excluded: int
+    n_failed: int
+    seconds: float
+    warnings: list[dict[str, Any]]
+
+    @cached_property
+    def result_sha256(self) -> str:
+        """Hash of all results, equal wherever the sweep ran."""
+        return compute_result_sha256(self.columns)
+
+    def close(self) -> None:
+        """Give the results back."""
+        self.columns.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def build_local_sweep_spec(request: SweepRequest, datasets: Sequence[LocalDataset]) -> SweepSpec:
+    """Pin a request to bars in memory.
+
+    Parameters
+    ----------
+    datasets : sequence of (str, Bars, sequence of DataWarning)
+        Symbol, whole dataset and its warnings, in the order of the request.
+    """
+    refs = [
+        build_dataset_ref(
+            symbol,
+            compute_dataset_hash(bars),
+            bars.n_bars,
+            int(bars.timestamps[0]),
+            int(bars.timestamps[-1]),
+            bars.spacing,
+            adjusted=request.adjust and bars.has_adjustment,
+        )
+        for symbol, bars, _ in datasets
+    ]
+    return pin_sweep_request(request, refs)
+
+
+def run_local_sweep(
+    spec: SweepSpec,
+    datasets: Sequence[LocalDataset],
+    *,
+    n_threads: int | None = None,
+    on_progress: Progress | None = None,
+    spool_dir: Path | None = None,
+) -> LocalSweep:
+    """Compute every position of a sweep.
+
+    Parameters
+    ----------
+    spec : SweepSpec
+    datasets : sequence of (str, Bars, sequence of DataWarning)
+        Symbol, whole dataset and what was noticed when it was read, in the order of the spec.
+    n_threads : int, optional
+        By default as many as this process may run on cores.
+    on_progress : callable, optional
+        ``on_progress(n_done, n_positions)``, from the calling thread; it may raise to stop.
+    spool_dir : Path, optional
+        Where results lie meanwhile.
+
+    Raises
+    ------
+    InputError
+        If the date range holds no bars of a dataset.
+    """
+    contents = {
+        ref.sha256: (bars, noticed)
+        for ref, (_, bars, noticed) in zip(spec.datasets, datasets, strict=True)
+    }
+    load = contents.__getitem__
+    warm_combination(spec, load)
+    spool = ColumnSpool(spool_dir)
+    try:
+        started = time.perf_counter()
+        evaluator = SweepEvaluator(spec, load)
+        run = _Run(evaluator, spool, spec.build_order().n_positions)
+        if spec.search.method == "adaptive":
+            _run_adaptive(spec, run, on_progress)
+        else:
+            _run_threads(run, n_threads or len(os.sched_getaffinity(0)), on_progress)
+        seconds = time.perf_counter() - started
+    except BaseException:
+        spool.close()
+        raise
+    return LocalSweep(
+        spec, spool, run.n_combinations, run.n_excluded, run.n_failed, seconds, evaluator.warnings
+    )
+
+
+def warm_combination(spec: SweepSpec, load: LoadBars) -> None:
+    """Compute one combination and forget it, so that every kernel of the sweep is loaded."""
+    space = spec.build_space()
+    points = np.arange(min(space.n_points, _WARM_SCAN), dtype=np.int64)
+    admitted = points[space.admitted(points)][:1]
+    if admitted.size:
+        SweepEvaluator(spec, load).evaluate(0, 1, admitted)
+
+
+class _Stopped(Exception):
+    """Another thread has failed, or the caller wants no more."""
+
+
+class _Run:
+    """What threads share: the next position and the counts."""
+
+    def __init__(self, evaluator: SweepEvaluator, spool: ColumnSpool, n_positions: int) -> None:
+        self.evaluator, self.spool, self.n_positions = evaluator, spool, n_positions
+        self.n_done = self.n_combinations = self.n_excluded = self.n_failed = 0
+        self._next = 0
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+
+    def compute(self, first: int, stop: int, points: NDArray[np.int64] | None = None) -> SweepBlock:
+        """Compute and keep positions."""
+        block = self.evaluator.evaluate(first, stop, points, self._check)
+        self.spool.add(block)
+        with self._lock:
+            self.n_done += block.status.size
+            self.n_combinations += block.n_combinations
+            self.n_excluded += block.n_excluded
+            self.n_failed += block.n_failed
+        return block
+
+    def work(self, n_threads: int) -> None:
+        """Take chunks until none is left: a thread's body."""
+        size = _FIRST_CHUNK
+        try:
+            while (taken := self._take(size, n_threads)) is not None:
+                started = time.perf_counter()
+                self.compute(*taken)
+                seconds = max(time.perf_counter() - started, 1e-6)
+                fitting = int((taken[1] - taken[0]) * _CHUNK_SECONDS / seconds)
+                size = max(1, min(fitting, 4 * size, _MAX_CHUNK))
+        except _Stopped:
+            pass
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Let all threads end after their tile."""
+        self._stopping.set()
+
+    def _take(self, size: int, n_threads: int) -> tuple[int, int] | None:
+        with self._lock:
+            left = self.n_positions - self._next
+            if left == 0:
+                return None
+            first = self._next
+            # Towards the end smaller ones, so that all threads end together.
+            self._next += min(size, max(1, left // (2 * n_threads)))
+            return first, self._next
+
+    def _check(self) -> None:
+        if self._stopping.is_set():
+            raise _Stopped
+
+
+def _run_threads(run: _Run, n_threads: int, on_progress: Progress | None) -> None:
+    with ThreadPoolExecutor(n_threads, thread_name_prefix="sweep") as pool:
+        futures = [pool.submit(run.work, n_threads) for _ in range(n_threads)]
+        try:
+            running = set(futures)
+            while running:
+                _, running = wait(running, timeout=_REPORT_SECONDS)
+                if on_progress is not None:
+                    on_progress(run.n_done, run.n_positions)
+        finally:  # also where the caller interrupts: no thread outlives this function
+            run.stop()
+    for future in futures:
+        future.result()
+
+
+def _run_adaptive(spec: SweepSpec, run: _Run, on_progress: Progress | None) -> None:
+    """Ask for points, compute them, tell the results: each batch depends on those before."""
+    from rules.adaptive_search import ADAPTIVE_BATCH, AdaptiveSearch
+
+    search = AdaptiveSearch(spec)
+    points, objective = np.empty(0, np.int64), np.empty(0)
+    while run.n_done < run.n_positions:
+        wanted = min(ADAPTIVE_BATCH, run.n_positions - run.n_done)
+        batch = search.ask(points, objective, wanted)
+        if not batch.size:
+            return  # nothing is left to try
+        block = run.compute(run.n_done, run.n_done + batch.size, batch)
+        points = np.concatenate([points, batch])
+        objective = np.concatenate([objective, read_objective(spec, block)])
+        if on_progress is not None:
+            on_progress(run.n_done, run.n_positions)

@@ -1,0 +1,326 @@
+"""The signals of a sweep: which distinct ones a rule has, and their events, computed once.
+
+A rule's parts depend on some of its parameters only, so that a grid of a million combinations has a
+few thousand distinct signals. Safe for threads: tables are replaced, never changed.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backtest.bars import Bars
+from backtest.signal_events import SignalEvents, build_events, join_events
+from rules.base_rule import BaseRule, RuleOutput, SignalPart
+from tasks.logs import get_logger
+
+if TYPE_CHECKING:
+    from rules.search_axes import Axis
+    from rules.sweep_hooks import IndicatorRows
+
+log = get_logger(__name__)
+
+IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
+Columns = Mapping[str, NDArray[Any]]
+
+# Distinct signals that get a place in a table (int32 each); parts with more are not kept at all.
+_MAX_PLACES = 2**20
+# Events that a part keeps between tiles, per dataset.
+_TABLE_BYTES = 16 * 2**20
+_DTYPES: dict[str, Any] = {"int": np.int64, "float": np.float64, "bool": np.bool_, "choice": object}
+
+
+class AxisGroup:
+    """Some of a space's axes and fixed values: numbers and columns for their combinations.
+
+    Parameters
+    ----------
+    axes : sequence of Axis
+        All axes of the space.
+    names : sequence of str
+        What the group consists of, swept or fixed.
+    fixed : mapping
+        Value of each of `names` that is no axis.
+    dtypes : mapping of str to dtype
+        Of the columns of fixed values.
+    group : {"params", "trading"}
+        Where the names belong.
+    """
+
+    def __init__(
+        self,
+        axes: Sequence[Axis],
+        names: Sequence[str],
+        fixed: Mapping[str, Any],
+        dtypes: Mapping[str, Any],
+        group: str,
+    ) -> None:
+        self._axes = [
+            (row, axis)
+            for row, axis in enumerate(axes)
+            if axis.group == group and axis.name in names
+        ]
+        swept = {axis.name for _, axis in self._axes}
+        self._fixed = {name: fixed[name] for name in names if name not in swept}
+        self._dtypes = dtypes
+        self.size = 1
+        for _, axis in self._axes:
+            self.size *= axis.n_values
+
+    def number(self, digits: IntArray) -> IntArray:
+        """Return the number, in [0, size), of each column of `digits`, shape (n_axes, n)."""
+        numbers = np.zeros(digits.shape[1], dtype=np.int64)
+        for row, axis in self._axes:
+            numbers *= axis.n_values
+            numbers += digits[row]
+        return numbers
+
+    def build_columns(self, numbers: IntArray) -> dict[str, NDArray[Any]]:
+        """Return the values behind numbers, by name, each of shape (n,)."""
+        columns = {
+            name: np.full(numbers.size, value, dtype=self._dtypes[name])
+            for name, value in self._fixed.items()
+        }
+        for axis, digits in self._split(numbers):
+            columns[axis.name] = axis.values(digits)
+        return columns
+
+    def build_rows(self, numbers: IntArray) -> list[dict[str, Any]]:
+        """Return the values behind numbers as Python has them, one mapping each."""
+        rows = [dict(self._fixed) for _ in range(numbers.size)]
+        for axis, digits in self._split(numbers):
+            for row, digit in zip(rows, digits.tolist(), strict=True):
+                row[axis.name] = axis[digit]
+        return rows
+
+    def _split(self, numbers: IntArray) -> Iterator[tuple[Axis, IntArray]]:
+        rest = numbers
+        for _, axis in reversed(self._axes):
+            rest, digits = np.divmod(rest, axis.n_values)
+            yield axis, digits
+
+
+@dataclass(frozen=True, slots=True)
+class SignalTable:
+    """Events of several signals, and which of them could not be computed (they have none)."""
+
+    events: SignalEvents
+    failed: BoolArray
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory of the table."""
+        events = self.events
+        arrays = (events.offsets, events.bar, events.code, events.weight, self.failed)
+        return sum(array.nbytes for array in arrays)
+
+
+_EMPTY = SignalTable(
+    SignalEvents(np.zeros(1, np.int64), np.empty(0, np.int32), np.empty(0, np.int8), np.empty(0)),
+    np.empty(0, np.bool_),
+)
+
+_FAILED = SignalTable(replace(_EMPTY.events, offsets=np.zeros(2, np.int64)), np.ones(1, np.bool_))
+
+
+def join_tables(tables: Sequence[SignalTable]) -> SignalTable:
+    """Put tables behind one another."""
+    if len(tables) == 1:
+        return tables[0]
+    return SignalTable(
+        join_events([table.events for table in tables]),
+        np.concatenate([table.failed for table in tables]),
+    )
+
+
+_Compute = Callable[[AxisGroup, IntArray], SignalTable]
+
+
+class PartSignals:
+    """The signals of one part of a rule on one set of bars, kept while they are small.
+
+    Parameters
+    ----------
+    group : AxisGroup
+        What the part depends on.
+    compute : callable
+        ``compute(numbers)`` returns the table of those distinct signals, in their order.
+    keep : bool
+        Whether signals come again in later tiles.
+    """
+
+    def __init__(
+        self, group: AxisGroup, compute: Callable[[IntArray], SignalTable], keep: bool
+    ) -> None:
+        self._group = group
+        self._compute = compute
+        self._lock = threading.Lock()
+        self._table = _EMPTY
+        # Place of each signal in the table, -1 for none; the table only grows until it is emptied.
+        self._places: NDArray[np.int32] | None = (
+            np.full(group.size, -1, dtype=np.int32) if keep and group.size <= _MAX_PLACES else None
+        )
+        self._n_emptied = 0
+
+    def find(self, digits: IntArray) -> tuple[SignalTable, NDArray[np.int32]]:
+        """Return a table and the place in it of each column of `digits`, shape (n_axes, n)."""
+        numbers = self._group.number(digits)
+        if self._places is None:
+            return self._compute_all(numbers)
+        with self._lock:
+            n_emptied = self._n_emptied
+            table, places = self._table, self._places[numbers]
+        missing = np.unique(numbers[places < 0])
+        if not missing.size:
+            return table, places
+        found = self._compute(missing)  # without the lock: others may meanwhile compute theirs
+        with self._lock:
+            if self._n_emptied == n_emptied:
+                if self._table.n_bytes + found.n_bytes <= _TABLE_BYTES:
+                    start = self._table.events.n_signals
+                    self._places[missing] = np.arange(start, start + missing.size, dtype=np.int32)
+                    self._table = join_tables([self._table, found]) if start else found
+                    return self._table, self._places[numbers]
+                self._table = _EMPTY
+                self._places.fill(-1)
+                self._n_emptied += 1
+        return self._compute_all(numbers)
+
+    def _compute_all(self, numbers: IntArray) -> tuple[SignalTable, NDArray[np.int32]]:
+        distinct, places = np.unique(numbers, return_inverse=True)
+        return self._compute(distinct), places.astype(np.int32)
+
+
+def build_part_signals(
+    rule: BaseRule,
+    axes: Sequence[Axis],
+    fixed: Mapping[str, Any],
+    bars: Bars,
+    rows: IndicatorRows,
+    n_points: int,
+) -> tuple[PartSignals, ...]:
+    """Return the parts of a rule's signal, one of all parameters for a rule without hook.
+
+    Parameters
+    ----------
+    rows : IndicatorRows
+        Of `bars`.
+    n_points : int
+        Of one dataset: a part with nearly as many signals is not worth keeping.
+    """
+    dtypes = {item.name: _DTYPES[item.type] for item in rule.metadata.parameters}
+
+    def build(names: Sequence[str], compute: _Compute) -> PartSignals:
+        group = AxisGroup(axes, names, fixed, dtypes, "params")
+        return PartSignals(group, partial(compute, group), keep=2 * group.size <= n_points)
+
+    parts = rule.signal_parts()
+    if not parts:
+        return (build(list(dtypes), partial(_compute_alone, rule, bars)),)
+    return tuple(
+        build(part.parameters, partial(_compute_batches, part, bars, rows)) for part in parts
+    )
+
+
+def _compute_batches(
+    part: SignalPart, bars: Bars, rows: IndicatorRows, group: AxisGroup, numbers: IntArray
+) -> SignalTable:
+    # No more than rows may be kept: a hook may want one for each signal.
+    return join_tables(
+        [
+            _compute_batch(part, bars, rows, group, numbers[first : first + rows.max_rows])
+            for first in range(0, numbers.size, rows.max_rows)
+        ]
+    )
+
+
+def _compute_batch(
+    part: SignalPart, bars: Bars, rows: IndicatorRows, group: AxisGroup, numbers: IntArray
+) -> SignalTable:
+    """Compute signals together; where that fails one by one, so that only some of them fail."""
+
+    def compute(some: IntArray) -> SignalEvents:
+        events = part.compute(bars, rows, group.build_columns(some))
+        check_events(events, some.size, bars.n_bars)
+        return events
+
+    try:
+        return SignalTable(compute(numbers), np.zeros(numbers.size, np.bool_))
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001  # whatever a rule raises; it is logged where it fails alone
+        return _compute_singly(compute, group, numbers)
+
+
+def _compute_alone(rule: BaseRule, bars: Bars, group: AxisGroup, numbers: IntArray) -> SignalTable:
+    """Compute signals through `BaseRule.compute`."""
+
+    def compute(one: IntArray) -> SignalEvents:
+        (params,) = group.build_rows(one)
+        events = _build_rule_events(rule.compute(bars, **params), bars.n_bars)
+        check_events(events, 1, bars.n_bars)
+        return events
+
+    return _compute_singly(compute, group, numbers)
+
+
+def _compute_singly(
+    compute: Callable[[IntArray], SignalEvents], group: AxisGroup, numbers: IntArray
+) -> SignalTable:
+    """Compute signals one after the other; one that raises fails, and the first is logged."""
+    tables: list[SignalTable] = []
+    failures: list[tuple[IntArray, Exception]] = []
+    for i in range(numbers.size):
+        one = numbers[i : i + 1]
+        try:
+            tables.append(SignalTable(compute(one), np.zeros(1, np.bool_)))
+        except MemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001  # whatever a rule raises, its signal alone fails
+            failures.append((one, error))
+            tables.append(_FAILED)
+    if failures:
+        first, reason = failures[0]
+        (params,) = group.build_rows(first)
+        log.warning("signals_failed", count=len(failures), params=params, error=repr(reason))
+    return join_tables(tables)
+
+
+def _build_rule_events(output: RuleOutput, n_bars: int) -> SignalEvents:
+    """Build the events of what a rule computed; raises ValueError for what the engine refuses."""
+    if output.signal.shape != (n_bars,) or output.signal.dtype != np.int8:
+        raise ValueError(f"signal is {output.signal.dtype} {output.signal.shape}")
+    weight = output.weight
+    if weight is not None:
+        if weight.shape != (n_bars,) or weight.dtype != np.float64:
+            raise ValueError(f"weight is {weight.dtype} {weight.shape}")
+        if not ((weight >= 0.0) & (weight <= 1.0)).all():
+            raise ValueError("weight must be in [0, 1]")
+    return build_events(output.signal, weight)
+
+
+def check_events(events: SignalEvents, n_signals: int, n_bars: int) -> None:
+    """Raise ValueError for events that are none of `n_signals` signals: kernels do not look."""
+    offsets, bar, code, weight = events.offsets, events.bar, events.code, events.weight
+    if offsets.shape != (n_signals + 1,) or offsets[0] != 0 or offsets[-1] != bar.size:
+        raise ValueError(f"offsets {offsets.shape} do not fit {n_signals} signals")
+    if code.shape != bar.shape or weight.size not in (0, bar.size):
+        raise ValueError("bar, code and weight differ in length")
+    if not bar.size:
+        return
+    # The first event of a signal may lie before the last of the signal before.
+    late = np.diff(bar) <= 0
+    late[offsets[(offsets > 0) & (offsets < bar.size)] - 1] = False
+    if (np.diff(offsets) < 0).any() or late.any() or bar.min() < 0 or bar.max() >= n_bars:
+        raise ValueError("events must lie on the bars, in their order, one on each")
+    if ((code < -1) | (code > 2) | (code == 0)).any():
+        raise ValueError("codes must be BUY, SELL or EXIT")
+    if not ((weight >= 0.0) & (weight <= 1.0)).all():
+        raise ValueError("weight must be in [0, 1]")

@@ -1,0 +1,101 @@
+"""Results of a sweep in one temporary file, compressed metric by metric.
+
+A sweep of any size needs the memory of the chunks in hand; what is kept in memory is where each
+column lies.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zstandard
+from numpy.typing import NDArray
+
+from adapters.sweep_columns import HEADLINE_METRICS, ColumnChunk
+from tasks.sweep_compute import SweepBlock
+
+# Measured on metrics: 0.04 us a combination for two thirds of the size. Level 1 takes three times
+# as long for 3 % less.
+_LEVEL = -1
+_DTYPES: dict[str, Any] = {
+    "points": np.int64,
+    "status": np.uint8,
+    **dict.fromkeys(HEADLINE_METRICS, np.float64),
+}
+
+
+class ColumnSpool:
+    """`SweepColumns` over blocks that threads add in any order.
+
+    Parameters
+    ----------
+    directory : Path, optional
+        Where the file lies, by default the system's directory for temporary files. It has no name:
+        it is gone with the process, however that ends.
+    """
+
+    def __init__(self, directory: Path | None = None) -> None:
+        # Unbuffered: blocks are written at their place by pwrite, from several threads.
+        self._file = tempfile.TemporaryFile(dir=directory, buffering=0)  # noqa: SIM115  # see close
+        self._lock = threading.Lock()
+        self._end = 0
+        # First position of a block -> its length, and where each column lies: (offset, size).
+        self._blocks: dict[int, tuple[int, dict[str, tuple[int, int]]]] = {}
+
+    @property
+    def n_positions(self) -> int:
+        """One more than the last position added."""
+        with self._lock:
+            return max((first + n for first, (n, _) in self._blocks.items()), default=0)
+
+    def add(self, block: SweepBlock) -> None:
+        """Add the results of positions that were not added before."""
+        arrays: dict[str, NDArray[Any]] = {"points": block.points, "status": block.status}
+        for column, name in enumerate(HEADLINE_METRICS):
+            arrays[name] = np.ascontiguousarray(block.metrics[:, column])
+        compressor = zstandard.ZstdCompressor(level=_LEVEL)
+        packed = {name: compressor.compress(array.data) for name, array in arrays.items()}
+        n_bytes = sum(map(len, packed.values()))
+        with self._lock:
+            offset, self._end = self._end, self._end + n_bytes
+        places: dict[str, tuple[int, int]] = {}
+        for name, data in packed.items():
+            self._write(data, offset)
+            places[name] = (offset, len(data))
+            offset += len(data)
+        with self._lock:
+            self._blocks[block.first] = (block.status.size, places)
+
+    def read(self, names: Sequence[str]) -> Iterator[ColumnChunk]:
+        """Yield the blocks in position order with the metrics `names`."""
+        with self._lock:
+            blocks = sorted(self._blocks.items())
+        for first, (_, places) in blocks:
+            yield ColumnChunk(
+                first,
+                partial(self._load, "points", places),
+                self._load("status", places),
+                {name: self._load(name, places) for name in names},
+            )
+
+    def close(self) -> None:
+        """Give the file back."""
+        self._file.close()
+
+    def _write(self, data: bytes, offset: int) -> None:
+        view = memoryview(data)
+        while view:
+            written = os.pwrite(self._file.fileno(), view, offset)
+            view, offset = view[written:], offset + written
+
+    def _load(self, name: str, places: dict[str, tuple[int, int]]) -> NDArray[Any]:
+        offset, size = places[name]
+        data = os.pread(self._file.fileno(), size, offset)
+        return np.frombuffer(zstandard.ZstdDecompressor().decompress(data), dtype=_DTYPES[name])
