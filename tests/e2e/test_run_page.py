@@ -18,7 +18,7 @@ from tests.e2e.page_helpers import RUN_IN_ADDRESS, Visit
 COMMAND = "AAPL RSI 14 30 70 slippage=0.0005 stop_loss=0.10 GO"
 
 
-@pytest.mark.parametrize("path", ["/", "/runs", "/data", "/help"])
+@pytest.mark.parametrize("path", ["/", "/sweep", "/runs", "/data", "/help"])
 def test_a_page_opens_without_console_error_and_without_a_request_to_another_host(
     visit: Visit, path: str
 ) -> None:
@@ -382,3 +382,23 @@ def test_a_zoom_before_the_first_series_has_come_leaves_no_pane_empty(visit: Vis
     for route in held:
         route.continue_()
     visit.wait_for_charts("equity")
+
+
+def test_a_published_rule_shows_its_source_deviations_and_performance_after_its_sample(
+    visit: Visit,
+) -> None:
+    page = visit.page
+    visit.open_run("stats", rule="tsmom")
+    split = page.locator("#sample-split")
+    expect(split.locator("tr[data-metric=n_bars] td")).to_have_text(["2,475", "795"])
+    publication = page.locator(".publication")
+    expect(publication).to_contain_text("Journal of Financial Economics 104(2), 2012")
+    expect(publication).to_contain_text("exact: the published signal")
+    expect(publication).to_contain_text("constant, bill_rate")
+    expect(page.locator("#rule-version")).to_have_text("v1 · exact")
+    # The 10-day rule's sample ended before these bars begin: a dash, and why.
+    visit.open_run("stats", rule="bll_fixed_ma")
+    expect(split.locator("tr[data-metric=sharpe] td").first).to_have_text("–")
+    expect(split).to_contain_text("no bar of the run lies from 1897-01-01 to 1986-12-31")
+    visit.open_run("stats", rule="rsi")
+    expect(split).to_have_count(0)

@@ -14,7 +14,7 @@ fill($("#help-rules"), boot.rules.map((rule) => h("section", { id: `rule-${rule.
   h("p", { class: "second", text: rule.summary }),
   fieldTable(rule.parameters, rule.constraints.map((item) => `${item.left} ${item.operator} ${item.right}`)),
   rule.source && h("p", { class: "hint", text: describeSource(rule) }),
-  rule.deviations.length > 0 && h("ul", { class: "hint" }, rule.deviations.map((text) => h("li", { text }))))));
+  rule.deviations.length > 0 && h("ul", { class: "hint" }, rule.deviations.map((text) => h("li", { text: `deviation: ${text}` }))))));
 fill($("#help-trading"), fieldTable(boot.trading, []));
 fill($("#help-figures"), GROUPS.map(([title, names]) => h("table", { class: "grid key-table" },
   h("caption", { text: title }),

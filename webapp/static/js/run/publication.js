@@ -28,7 +28,7 @@ export function sampleTable({ sample }) {
         h("td", { class: "n", text: `${start.slice(0, 4)} to ${end.slice(0, 4)}` }),
         h("td", { class: "n", text: `from ${Number(end.slice(0, 4)) + 1}` })),
       FIGURES.map((name) => h("tr", { data: { metric: name } },
-        h("th", { scope: "row", title: describeMetric(name), text: metricLabel(name) }),
+        h("th", { scope: "row", data: { tip: describeMetric(name) }, text: metricLabel(name) }),
         parts.map((part) => h("td", {
           class: `n ${part ? metricClass(name, part[name]) : ""}`, text: part ? formatMetric(name, part[name]) : DASH,
         })))),
@@ -43,7 +43,7 @@ export function sampleTable({ sample }) {
 export function publicationTable({ rule }) {
   if (!rule.source) return null;
   const row = (name, text) => h("tr", {}, h("th", { scope: "row", text: name }), h("td", { class: "wrap", text }));
-  return h("table", { class: "grid facts publication" },
+  return h("table", { class: "grid key-table publication" },
     h("caption", {}, "Publication"),
     h("tbody", {}, row("source", rule.source),
       rule.label && row("label", `${rule.label}: ${LABELS[rule.label]}`),
