@@ -7,7 +7,7 @@ import pytest
 from tests.e2e.page_helpers import Visit
 
 # Text on canvases is drawn in the same colours; disabled controls are exempt (SC 1.4.3).
-_FAINT_TEXT = """() => {
+FAINT_TEXT = """() => {
   const parse = (text) => (text.match(/[\\d.]+/g) || [0, 0, 0, 0]).map(Number);
   const blend = (top, under) => {
     const alpha = top.length > 3 ? top[3] : 1;
@@ -45,11 +45,11 @@ _FAINT_TEXT = """() => {
 @pytest.mark.parametrize("tab", ["stats", "equity", "drawdown", "trades"])
 def test_text_of_a_result_stands_out_from_its_ground(visit: Visit, tab: str) -> None:
     visit.open_run(tab, trading={"stop_loss": 0.1})
-    assert visit.page.evaluate(_FAINT_TEXT) == []
+    assert visit.page.evaluate(FAINT_TEXT) == []
 
 
 @pytest.mark.parametrize("path", ["/", "/runs", "/data", "/help"])
 def test_text_of_a_page_stands_out_from_its_ground(visit: Visit, path: str) -> None:
     visit.page.goto(path)
     visit.page.wait_for_selector("#strip [data-status]")
-    assert visit.page.evaluate(_FAINT_TEXT) == []
+    assert visit.page.evaluate(FAINT_TEXT) == []

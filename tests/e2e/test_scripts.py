@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -67,6 +68,9 @@ def test_either_end_of_a_range_may_be_left_out(
         ("AAPL RSI 1 2 3 enter_zone 5", "one too many"),
         ("AAPL RSI windw=3", "nearest is window"),
         ("RUN", "needs the id"),
+        ("SWEEP AAPL", "which rule"),
+        ("SWEEP AAPL RSI windw=3..9", "nearest is window"),
+        ("SWEEP AAPL RSI random=some", "whole number"),
     ],
 )
 def test_a_command_that_is_not_understood_says_why(script: Any, command: str, words: str) -> None:
@@ -88,6 +92,76 @@ def test_writing_a_request_as_a_command_and_reading_it_gives_the_request_again(s
     }
     line = f"m.writeCommand({json.dumps(request)}, boot)"
     assert script("command/grammar.js", f"m.parseCommand({line}, boot).request") == request
+
+
+def test_a_sweep_command_gives_the_request_of_the_form_and_is_written_back(script: Any) -> None:
+    text = (
+        "SWEEP AAPL,MSFT RSI 2..30 oversold=10..40:2 2005-01-01- stop_loss=off,0.05:0.2:0.05"
+        " where=window>=3 where=oversold<overbought objective=calmar min_trades=10"
+        " random=500 seed=7"
+    )
+    request = script("command/grammar.js", f"m.parseCommand('{text} GO', boot).request")
+    assert request == {
+        "datasets": ["AAPL", "MSFT"],
+        "rule": "rsi",
+        "space": {"window": "2..30", "oversold": "10..40:2"},
+        "trading": {"stop_loss": "off,0.05:0.2:0.05"},
+        "where": ["window>=3", "oversold<overbought"],
+        "search": {"method": "random", "n": 500, "seed": 7},
+        "start": "2005-01-01",
+        "objective": "calmar",
+        "min_trades": 10,
+    }
+    line = f"m.writeSweepCommand({json.dumps(request)}, boot)"
+    assert script("command/sweep_command.js", line) == (
+        "SWEEP AAPL,MSFT RSI window=2..30 oversold=10..40:2 2005-01-01- "
+        "stop_loss=off,0.05:0.2:0.05 where=window>=3 where=oversold<overbought "
+        "objective=calmar min_trades=10 random=500 seed=7 GO"
+    )
+
+
+def test_specs_are_counted_like_the_server_counts_them(script: Any) -> None:
+    counts: dict[str, int | str] = {
+        "14": 1,
+        "2..50": 49,
+        "2:50:2": 25,
+        "0.1:0.5:0.1": 5,
+        "10:2:-2": 5,
+        "off,0.02:0.1:0.02": 6,
+        "true,false": 2,
+        "1:5:0": "the step is 0",
+        "5:1": "the step has the wrong sign",
+        "0.1:0.5": "name a step: from..to:step",
+        "1,": "a value is missing",
+    }
+    parsed = script(
+        "sweep/space.js",
+        f"{json.dumps(list(counts))}.map((text) => m.parseSpec(text))"
+        ".map(({ count, fault }) => fault ?? count)",
+    )
+    assert dict(zip(counts, parsed, strict=True)) == counts
+    levels = "m.readLevels('off,0.1:0.3:0.1,7')"
+    assert script("sweep/space.js", f"[0, 1, 2, 3, 4].map({levels}.at)") == [
+        *(None, 0.1, 0.2, 0.3, 7),
+    ]
+
+
+def test_the_colours_of_the_heat_map_grow_lighter_all_the_way(script: Any) -> None:
+    colors = script(
+        "sweep/heat_data.js", "Array.from({ length: 21 }, (_, k) => m.rampColor(k / 20))"
+    )
+    lightness = [
+        0.2126 * r + 0.7152 * g + 0.0722 * b
+        for r, g, b in (map(int, re.findall(r"\d+", color)) for color in colors)
+    ]
+    assert lightness == sorted(lightness)
+    assert (colors[0], colors[-1]) == ("rgb(16, 24, 32)", "rgb(240, 250, 255)")
+
+
+def test_many_chunks_share_a_square_that_shows_the_most_urgent(script: Any) -> None:
+    grouped = script("sweep/status.js", "m.groupChunks('d'.repeat(799) + 'f' + 'r'.repeat(400))")
+    assert grouped["size"] == 3
+    assert "".join(grouped["letters"]) == "d" * 266 + "f" + "r" * 133
 
 
 def test_figures_are_written_as_the_page_promises(script: Any) -> None:

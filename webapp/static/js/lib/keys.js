@@ -8,24 +8,25 @@ const bindings = [];
 
 /** Keys that work inside one part of the page; shown in the list, handled by that part. */
 const LOCAL_KEYS = [
-  ["Enter", "command bar: run · table: open the row, zoom to the trade"],
+  ["Enter", "command bar: run · table, heat map: open the row, the cell; zoom to the trade"],
   ["Tab", "command bar: complete"],
   ["↑ ↓", "command bar: history, suggestions · table: move the row"],
-  ["← →", "chart: move the crosshair; with Shift by ten bars"],
+  ["← →", "chart: move the crosshair · heat map: move the cell; with Shift by ten"],
   ["Esc", "leave the command bar, close what is open"],
 ];
 
 /** Keys that work anywhere on their page. */
 const PAGE_KEYS = [
   ["/", "command bar"],
-  ["1 … 5", "tabs: stats, equity, drawdown, portfolio, trades"],
+  ["1 … 5", "tabs: stats, equity, drawdown, portfolio, trades; of a sweep: ranking, parallel, marginals"],
   ["?", "list of keys"],
   ["+ − 0", "zoom in, out, reset"],
   ["l", "log or linear scale"],
   ["s", "stats rail beside the charts"],
   ["[ ]", "previous and next trade"],
   ["t n", "tags, note"],
-  ["c then Enter", "cancel a run that waits or runs"],
+  ["c then Enter", "cancel a run or a sweep that waits or runs"],
+  ["p r", "sweep: pause or resume, retry failed chunks"],
 ];
 
 function areLetterKeysOn() {

@@ -27,7 +27,7 @@ export class SweepForm {
     this.handlers = handlers;
     /** @type {Map<string, import("../form/fields.js").Control>} */
     this.controls = new Map();
-    /** @type {Map<string, {count: () => number|null, show: () => void}>} axes by path */
+    /** @type {Map<string, {count: () => number|null, fault: () => string|null, show: () => void}>} axes by path */
     this.axes = new Map();
     this.buildTop();
     this.buildSearch();
@@ -128,6 +128,7 @@ export class SweepForm {
     control.read = () => (readText() === String(field.default ?? "off") && group === "trading" ? undefined : readText());
     this.axes.set(path, {
       count: () => parseSpec(readText(), field).count ?? null,
+      fault: () => parseSpec(readText(), field).fault ?? null,
       show: () => {
         const { count, fault } = parseSpec(readText(), field);
         unit.textContent = fault ? "!" : count > 1 ? formatCount(count) : field.unit;
@@ -228,6 +229,10 @@ export class SweepForm {
   }
 
   async showEstimate() {
+    // What cannot be read here cannot be read there.
+    const faults = [...this.axes].map(([path, axis]) => [path, axis.fault()]).filter(([, fault]) => fault);
+    for (const [path, fault] of faults) this.controls.get(path).setError(fault);
+    if (faults.length) return;
     const asked = this.read();
     const answer = await this.handlers.estimate(asked);
     if (!answer || JSON.stringify(this.read()) !== JSON.stringify(asked)) return;

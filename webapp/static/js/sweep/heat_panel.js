@@ -80,8 +80,9 @@ export class HeatPanel {
       .filter((mark) => mark && this.isInPicture(mark.row));
     this.map.show(this.answer, marks, !this.answer.complete);
     const bins = [x, y].filter((axis) => axis.binned);
-    fill(this.legend, h("span", { text: this.answer.complete ? `– excluded, or fewer than ${formatCount(Math.max(this.sweep.spec.min_trades, 1))} trades`
-      : "▪ not computed yet, excluded or too few trades" }), bins.map((axis) => h("span", { text: `${axis.name}: ${formatCount(axis.n_values)} values in ${axis.values.length} ranges` })),
+    const least = this.sweep.spec.min_trades;
+    fill(this.legend, h("span", { text: least ? `– fewer than ${formatCount(least)} trades` : "– not defined" }),
+      h("span", { text: this.answer.complete ? "blank: excluded by a constraint" : "▪ not computed yet, or excluded" }), bins.map((axis) => h("span", { text: `${axis.name}: ${formatCount(axis.n_values)} values in ${axis.values.length} ranges` })),
     h("span", { text: "⏎ or click opens the cell as a run" }));
   }
 

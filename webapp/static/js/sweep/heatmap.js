@@ -116,12 +116,17 @@ export class HeatMap {
         // Whole pixels, so that neighbours neither overlap nor leave a seam.
         const [x0, y0, x1, y1] = [left, top, left + cell.width, top + cell.height].map(Math.round);
         ctx.fillRect(x0, y0, x1 - x0 - gap, y1 - y0 - gap);
-      } else if (hasDash) {
-        ctx.fillStyle = COLORS.control;
-        const size = this.isPartial ? 2 : Math.min(cell.width / 2, 8);
-        ctx.fillRect(left + (cell.width - size) / 2, top + cell.height / 2 - 0.5, size, this.isPartial ? 2 : 1);
-      }
+      } else if (hasDash) this.drawUndefined(ctx, left, top, this.data.n_combinations[y][x] > 0);
     }));
+  }
+
+  /** A dash: too few trades; a dot: nothing is known yet; neither: a constraint leaves it out. */
+  drawUndefined(ctx, left, top, hasCombinations) {
+    if (!hasCombinations && !this.isPartial) return;
+    const { cell } = this.layout;
+    const [width, height] = hasCombinations ? [Math.min(cell.width / 2, 8), 1] : [2, 2];
+    ctx.fillStyle = COLORS.control;
+    ctx.fillRect(left + (cell.width - width) / 2, top + (cell.height - height) / 2, width, height);
   }
 
   drawAxes(ctx, height) {

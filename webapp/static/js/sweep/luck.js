@@ -7,6 +7,8 @@ import { axisNames, findEdges, levelIn } from "./axes.js";
 import { formatLevel } from "./heat_data.js";
 
 const FEW_TRADES = 30;
+// Neighbourhoods this close are called alike.
+const NEARLY = 0.1;
 // Metrics whose sign means gain or loss.
 const SIGNED = ["total_return", "cagr", "sharpe", "sortino", "calmar", "expectancy"];
 const METRICS = ["total_return", "max_drawdown", "win_rate", "n_trades"];
@@ -26,8 +28,9 @@ export function collectFacts(sweep, spread, held) {
   const isSame = plateau && plateau.index === best.index;
   if (isSame) say(true, `the raw best is the plateau too: its ${plateau.n_neighbours} neighbours and it have a median of ${show(plateau.score)}`);
   else if (plateau) say(true, `plateau: ${show(plateau.metrics[objective])}, and ${show(plateau.score)} as the median of it and its ${plateau.n_neighbours} neighbours`);
-  if (!isSame && typeof best.near === "number") {
-    say(best.near >= (best.metrics[objective] ?? 0) * 0.8, `raw best: ${show(best.metrics[objective])}, median with its neighbours ${show(best.near)}`);
+  if (!isSame && typeof best.score === "number") {
+    const isBroad = plateau && Math.abs(best.score - plateau.score) <= Math.abs(plateau.score) * NEARLY;
+    say(isBroad, `raw best: ${show(best.metrics[objective])}, but ${show(best.score)} as the median of it and its ${best.n_neighbours} neighbours`);
   }
   const edges = findEdges(sweep, best);
   if (edges.length) say(false, `raw best lies on the edge of ${edges.map((name) => `${name} (${formatLevel(levelIn(best, name))})`).join(", ")}: the space may be too small`);
@@ -44,8 +47,8 @@ export function collectFacts(sweep, spread, held) {
 export function chooseAdvice({ best, plateau }) {
   if (!best) return "No combination is eligible: lower the least number of trades, or widen the space.";
   if (!plateau) return "No neighbourhood can be judged here: sweep a grid of at least two values on an ordered axis.";
-  if (plateau.index === best.index) return "Raw best and plateau agree; test it on data that the sweep has not seen.";
-  return "Prefer the plateau, and test it on data that the sweep has not seen.";
+  if (plateau.index === best.index) return "Raw best and plateau agree; test it on unseen data before use.";
+  return "Prefer the plateau; test it on unseen data before use.";
 }
 
 /**
@@ -64,14 +67,14 @@ export function showLuck(root, sweep, { spread, held, onOpen }) {
       h("span", { class: "push hint", text: isOver ? "" : `provisional, ${formatCount(sweep.chunks.done)} of ${formatCount(sweep.chunks.total)} chunks` })),
     h("table", { class: "grid luck-table" },
       h("caption", { class: "visually-hidden", text: "Raw best against plateau" }),
-      h("thead", {}, h("tr", {}, h("th", { scope: "col", text: "" }), ["Raw best", "Plateau"].map((text) => h("th", { scope: "col", class: "n", text })))),
+      h("thead", {}, h("tr", {}, h("th", { scope: "col", text: "" }), [["Raw best", best, "open-best"], ["Plateau", plateau, "open-plateau"]]
+        .map(([text, row, id]) => h("th", { scope: "col", class: "n" }, text, " ", open(row, id))))),
       h("tbody", {},
         axisNames(sweep).map((name) => h("tr", {}, h("th", { scope: "row", class: "second", text: name }),
           [best, plateau].map((row) => h("td", { class: "n", text: row ? formatLevel(levelIn(row, name)) : DASH })))),
         h("tr", { class: "is-main" }, h("th", { scope: "row", text: metricLabel(objective) }), cell(best, objective), cell(plateau, objective)),
-        h("tr", {}, h("th", { scope: "row", text: "median with neighbours" }), near(best, plateau && best && plateau.index === best.index ? plateau.score : best?.near), near(plateau, plateau?.score)),
-        METRICS.filter((name) => name !== objective).map((name) => h("tr", {}, h("th", { scope: "row", text: metricLabel(name) }), cell(best, name), cell(plateau, name))),
-        h("tr", {}, h("th", { scope: "row", class: "second", text: "as a run" }), h("td", { class: "n" }, open(best, "open-best")), h("td", { class: "n" }, open(plateau, "open-plateau"))))),
+        h("tr", {}, h("th", { scope: "row", text: "median with neighbours" }), near(best, best?.score), near(plateau, plateau?.score)),
+        METRICS.filter((name) => name !== objective).map((name) => h("tr", {}, h("th", { scope: "row", text: metricLabel(name) }), cell(best, name), cell(plateau, name))))),
     h("ul", { class: "facts-list" }, collectFacts(sweep, spread, held).map(({ isGood, text }) => h("li", {},
       h("span", { class: isGood === false ? "amber" : "text", "aria-label": isGood === null ? "fact" : isGood ? "for" : "against", text: isGood === null ? "·" : isGood ? "+" : "−" }), text))),
     h("p", { class: "advice" }, h("span", { class: "amber", "aria-hidden": "true", text: "→ " }), chooseAdvice(sweep)));
