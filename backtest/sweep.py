@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,10 +11,9 @@ from numpy.typing import NDArray
 from backtest.bars import Bars
 from backtest.engine_kernels import inspect_kernel
 from backtest.headline import BOOK_SIZE, N_HEADLINE
-from backtest.jit import jit_loop
 from backtest.signal_events import SignalEvents, build_events
 from backtest.sweep_configs import CONFIG_COLUMNS, build_config_matrix
-from backtest.sweep_fallback import spread_events, stream_combination
+from backtest.sweep_kernels import compute_kernel
 
 __all__ = [
     "CONFIG_COLUMNS",
@@ -115,19 +115,26 @@ def compute_combinations(
     """
     if second is None or second_idx is None:
         second, second_idx = build_events(np.empty(0, np.int8)), np.zeros(first_idx.size, np.int32)
+    inputs = (
+        *_check_table("first", first, first_idx, bars.n_bars),
+        *_check_table("second", second, second_idx, bars.n_bars),
+        *_check_configs(configs, config_idx),
+    )
+    if not first_idx.size == second_idx.size == config_idx.size:
+        raise ValueError("first_idx, second_idx and config_idx must have the same length")
     out = np.empty((first_idx.size, N_HEADLINE))
-    has_weight = first.weight.size > 0 or second.weight.size > 0
-    _compute_all(
+    n_weights = bars.n_bars if first.weight.size or second.weight.size else 0
+    compute_kernel(
         bars.open,
         bars.high,
         bars.low,
         bars.close,
-        *(first.offsets, first.bar, first.code, first.weight, first_idx),
-        *(second.offsets, second.bar, second.code, second.weight, second_idx),
-        configs,
-        config_idx,
+        *inputs,
+        np.empty(2 * bars.n_bars + 1, np.int32),
+        np.empty(2 * bars.n_bars + 1, np.int8),
+        np.empty(2 * n_weights),
         np.empty(bars.n_bars, np.int8),
-        np.empty(bars.n_bars if has_weight else 0),
+        np.empty(n_weights),
         np.empty(BOOK_SIZE),
         out,
     )
@@ -136,41 +143,37 @@ def compute_combinations(
     return out, status
 
 
-@jit_loop
-def _compute_all(
-    open_: FloatArray,
-    high: FloatArray,
-    low: FloatArray,
-    close: FloatArray,
-    first_offsets: NDArray[np.int64],
-    first_bar: NDArray[np.int32],
-    first_code: NDArray[np.int8],
-    first_weight: FloatArray,
-    first_idx: NDArray[np.int32],
-    second_offsets: NDArray[np.int64],
-    second_bar: NDArray[np.int32],
-    second_code: NDArray[np.int8],
-    second_weight: FloatArray,
-    second_idx: NDArray[np.int32],
-    configs: FloatArray,
-    config_idx: NDArray[np.int32],
-    signal: NDArray[np.int8],
-    weight: FloatArray,
-    book: FloatArray,
-    out: FloatArray,
-) -> None:
-    for k in range(first_idx.size):
-        a, b = first_offsets[first_idx[k]], first_offsets[first_idx[k] + 1]
-        c, d = second_offsets[second_idx[k]], second_offsets[second_idx[k] + 1]
-        spread_events(
-            first_bar[a:b],
-            first_code[a:b],
-            first_weight[a:b],
-            second_bar[c:d],
-            second_code[c:d],
-            second_weight[c:d],
-            signal,
-            weight,
-        )
-        config = configs[config_idx[k]]
-        stream_combination(open_, high, low, close, signal, weight, config, book, out[k])
+def _freeze(array: NDArray[Any], dtype: type[np.generic]) -> NDArray[Any]:
+    """Return a contiguous read-only view: kernels are compiled for that, once."""
+    view = np.ascontiguousarray(array, dtype=dtype).view()
+    view.flags.writeable = False
+    return view
+
+
+def _check_table(
+    name: str, events: SignalEvents, idx: NDArray[np.int32], n_bars: int
+) -> tuple[NDArray[Any], ...]:
+    """Return a table's arrays as kernels take them; raise ValueError where they would read beyond.
+
+    The order of a signal's bars is the table's promise.
+    """
+    if idx.size and not 0 <= idx.min() <= idx.max() < events.n_signals:
+        raise ValueError(f"{name}_idx must be in [0, {events.n_signals})")
+    if events.bar.size and not 0 <= events.bar.min() <= events.bar.max() < n_bars:
+        raise ValueError(f"{name}: events lie outside of the {n_bars} bars")
+    return (
+        _freeze(events.offsets, np.int64),
+        _freeze(events.bar, np.int32),
+        _freeze(events.code, np.int8),
+        _freeze(events.weight, np.float64),
+        _freeze(idx, np.int32),
+    )
+
+
+def _check_configs(configs: FloatArray, idx: NDArray[np.int32]) -> tuple[NDArray[Any], ...]:
+    """Return the configurations as kernels take them."""
+    if configs.ndim != 2 or configs.shape[1] != len(CONFIG_COLUMNS):
+        raise ValueError(f"configs have shape {configs.shape}: pass those of build_config_matrix")
+    if idx.size and not 0 <= idx.min() <= idx.max() < len(configs):
+        raise ValueError(f"config_idx must be in [0, {len(configs)})")
+    return _freeze(configs, np.float64), _freeze(idx, np.int32)
