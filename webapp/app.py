@@ -10,7 +10,7 @@ from storage.schema import check_schema
 from storage.store import Store
 from tasks.logs import configure_logging, get_logger
 from tasks.settings import Settings, load_settings
-from webapp.api import datasets, presets, results, runs, system
+from webapp.api import datasets, presets, results, runs, sweep_results, sweeps, system
 from webapp.context import WebContext, save_context
 from webapp.openapi import build_openapi
 from webapp.pages import add_pages
@@ -78,6 +78,8 @@ def build_routes() -> tuple[Route, ...]:
     described += (
         *runs.ROUTES,
         *results.ROUTES,
+        *sweeps.ROUTES,
+        *sweep_results.ROUTES,
         *datasets.ROUTES,
         *presets.ROUTES,
         *system.ROUTES,

@@ -27,7 +27,7 @@ MinTrades = Annotated[
 ]
 Filters = Annotated[
     list[str],
-    Field(description="Condition on a metric, for example sharpe>1; may be repeated"),
+    Field(description="Condition on a metric or parameter, as sharpe>1; may be repeated"),
 ]
 
 
@@ -128,11 +128,15 @@ class SweepEstimate(AnswerModel):
         int | None, Field(description="What is computed; null if only planning can tell")
     ]
     n_excluded: int | None
+    n_positions: Annotated[int, Field(description="Points to visit, excluded ones among them")]
     n_bars: int
-    rate: Annotated[float, Field(description="Combinations per second")]
-    rate_source: Literal["measured", "assumed"]
+    rate: Annotated[float, Field(description="Points per second by all workers")]
+    rate_source: Annotated[
+        Literal["measured", "assumed"], Field(description="By this rule's latest sweep, or not yet")
+    ]
     seconds: float
     chunks: int
+    processes: Annotated[int, Field(description="Workers that are counted on")]
 
 
 class SweepAccepted(RootModel[SweepSubmitted | SweepEstimate]):
@@ -164,15 +168,19 @@ class RankedRow(CombinationRow):
     """One combination of a ranking."""
 
     rank: Annotated[int, Field(ge=1)]
+    near: Annotated[
+        float | None,
+        Field(description="Median of the objective over it and its neighbours, where stored"),
+    ] = None
 
 
-class PlateauRow(CombinationRow):
-    """The best combination by its neighbourhood."""
+class ScoredRow(CombinationRow):
+    """A combination with its neighbourhood: one step along one ordered axis."""
 
-    model_config = ConfigDict(frozen=True, extra="allow")
-
-    score: Annotated[float, Field(description="Median of the objective over it and neighbours")]
-    n_neighbours: int
+    score: Annotated[
+        float | None, Field(description="Median of the objective over it and its neighbours")
+    ] = None
+    n_neighbours: int | None = None
 
 
 class SweepItem(AnswerModel):
@@ -221,8 +229,10 @@ class SweepView(SweepItem):
     rate: Annotated[float | None, Field(description="Points per second by all workers")]
     eta_seconds: float | None
     seconds: Annotated[float | None, Field(description="Wall time since the start, until the end")]
-    best: CombinationRow | None
-    plateau: PlateauRow | None
+    best: Annotated[ScoredRow | None, Field(description="Of what is computed so far")]
+    plateau: Annotated[
+        ScoredRow | None, Field(description="Best by its neighbourhood, once all is computed")
+    ]
     metrics: Annotated[Metrics | None, Field(description="Of the best combination")]
     warnings: list[dict[str, Any]]
 
