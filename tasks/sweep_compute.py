@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapters.sweep_columns import HEADLINE_METRICS, STATUS_EXCLUDED
-from backtest.bars import Bars, DataWarning
-from rules.base_rule import get_rule
-from rules.sweep_spec import SweepSpec, parse_sweep_request
+from backtest.bars import Bars, DataWarning, build_bars, compute_dataset_hash
+from rules.base_rule import get_rule, list_rules
+from rules.sweep_spec import SweepRequest, SweepSpec, parse_sweep_request, pin_sweep_request
+from tasks.compute import build_dataset_ref
 from tasks.logs import get_logger
 from tasks.sweep_market import SweepMarket
 
@@ -216,15 +217,36 @@ def read_objective(spec: SweepSpec, block: SweepBlock) -> FloatArray:
     return objective
 
 
+def build_local_sweep_spec(
+    request: SweepRequest, datasets: Sequence[tuple[str, Bars]]
+) -> SweepSpec:
+    """Pin a request to bars in memory.
+
+    Parameters
+    ----------
+    datasets : sequence of (str, Bars)
+        Symbol and whole dataset, in the order of the request.
+    """
+    refs = [
+        build_dataset_ref(
+            symbol,
+            compute_dataset_hash(bars),
+            bars.n_bars,
+            int(bars.timestamps[0]),
+            int(bars.timestamps[-1]),
+            bars.spacing,
+            adjusted=request.adjust and bars.has_adjustment,
+        )
+        for symbol, bars in datasets
+    ]
+    return pin_sweep_request(request, refs)
+
+
 def warm_sweep_kernels() -> None:
     """Load, or compile once per machine, what sweeps of every registered rule need.
 
     Computes two combinations of each on made-up bars: cheap once kernels are cached on disk.
     """
-    from backtest.bars import build_bars
-    from rules.base_rule import list_rules
-    from tasks.sweep_local import build_local_sweep_spec
-
     n_bars = 300
     # [days] * [hours / day] * [seconds / hour] * [ns / second] = [ns]
     timestamps = np.arange(n_bars, dtype=np.int64) * 24 * 3600 * 1_000_000_000
@@ -234,7 +256,7 @@ def warm_sweep_kernels() -> None:
         request = parse_sweep_request(
             {"dataset": "WARM", "rule": rule.metadata.name, "trading": {"stop_loss": "off,0.05"}}
         )
-        spec = build_local_sweep_spec(request, [("WARM", *loaded)])
+        spec = build_local_sweep_spec(request, [("WARM", loaded[0])])
         try:
             SweepEvaluator(spec, lambda _: loaded).evaluate(0, 2)
         except Exception:  # of a rule that somebody added: its own sweeps fail, others go on

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,14 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapters.sweep_hash import compute_result_sha256
-from backtest.bars import Bars, DataWarning, compute_dataset_hash
-from rules.sweep_spec import SweepRequest, SweepSpec, pin_sweep_request
-from tasks.compute import build_dataset_ref
+from adapters.sweep_plateau import find_plateau
+from adapters.sweep_ranking import query_ranking
+from adapters.sweep_rows import build_row
+from adapters.sweep_tops import gather_rows
+from rules.sweep_spec import SweepSpec
 from tasks.sweep_compute import LoadBars, SweepBlock, SweepEvaluator, read_objective
 from tasks.sweep_spool import ColumnSpool
 
 Progress = Callable[[int, int], None]
-LocalDataset = tuple[str, Bars, Sequence[DataWarning]]
 
 # Long enough that handing out chunks costs nothing, short enough for a lively bar.
 _CHUNK_SECONDS = 0.25
@@ -76,32 +77,9 @@ class LocalSweep:
         self.close()
 
 
-def build_local_sweep_spec(request: SweepRequest, datasets: Sequence[LocalDataset]) -> SweepSpec:
-    """Pin a request to bars in memory.
-
-    Parameters
-    ----------
-    datasets : sequence of (str, Bars, sequence of DataWarning)
-        Symbol, whole dataset and its warnings, in the order of the request.
-    """
-    refs = [
-        build_dataset_ref(
-            symbol,
-            compute_dataset_hash(bars),
-            bars.n_bars,
-            int(bars.timestamps[0]),
-            int(bars.timestamps[-1]),
-            bars.spacing,
-            adjusted=request.adjust and bars.has_adjustment,
-        )
-        for symbol, bars, _ in datasets
-    ]
-    return pin_sweep_request(request, refs)
-
-
 def run_local_sweep(
     spec: SweepSpec,
-    datasets: Sequence[LocalDataset],
+    load: LoadBars,
     *,
     n_threads: int | None = None,
     on_progress: Progress | None = None,
@@ -112,8 +90,8 @@ def run_local_sweep(
     Parameters
     ----------
     spec : SweepSpec
-    datasets : sequence of (str, Bars, sequence of DataWarning)
-        Symbol, whole dataset and what was noticed when it was read, in the order of the spec.
+    load : callable
+        ``load(sha256)`` returns the whole dataset, already in memory, and its warnings.
     n_threads : int, optional
         By default as many as this process may run on cores.
     on_progress : callable, optional
@@ -126,11 +104,6 @@ def run_local_sweep(
     InputError
         If the date range holds no bars of a dataset.
     """
-    contents = {
-        ref.sha256: (bars, noticed)
-        for ref, (_, bars, noticed) in zip(spec.datasets, datasets, strict=True)
-    }
-    load = contents.__getitem__
     warm_combination(spec, load)
     spool = ColumnSpool(spool_dir)
     try:
@@ -157,6 +130,34 @@ def warm_combination(spec: SweepSpec, load: LoadBars) -> None:
     admitted = points[space.admitted(points)][:1]
     if admitted.size:
         SweepEvaluator(spec, load).evaluate(0, 1, admitted)
+
+
+def build_sweep_document(sweep: LocalSweep, top: int) -> dict[str, Any]:
+    """Return the object of ``sweep --json`` with the best `top` rows by the objective."""
+    spec, columns = sweep.spec, sweep.columns
+    ranking = query_ranking(columns, spec, spec.objective, limit=top, min_trades=spec.min_trades)
+    return {
+        "n_combinations": sweep.n_combinations,
+        "n_excluded": sweep.n_excluded,
+        "n_failed": sweep.n_failed,
+        "seconds": sweep.seconds,
+        "result_sha256": sweep.result_sha256,
+        "objective": spec.objective,
+        "top": [{name: row[name] for name in row if name != "rank"} for row in ranking["rows"]],
+        "plateau": _build_plateau(sweep),
+        "spec": spec.to_json_dict(),
+        "warnings": sweep.warnings,
+    }
+
+
+def _build_plateau(sweep: LocalSweep) -> dict[str, Any] | None:
+    spec, columns = sweep.spec, sweep.columns
+    found = find_plateau(columns, spec, spec.objective, spec.min_trades)
+    if found is None:
+        return None
+    _, values = gather_rows(columns, np.array([found["position"]]))
+    row = build_row(spec, found["point"], values[0].tolist())
+    return {**row, "score": found["score"], "n_neighbours": found["n_neighbours"]}
 
 
 class _Stopped(Exception):

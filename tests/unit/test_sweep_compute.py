@@ -21,8 +21,13 @@ from rules.sweep_spec import SweepSpec, parse_sweep_request
 from storage.bar_files import load_bar_file
 from tasks import sweep_market, sweep_signals
 from tasks.compute import compute_run
-from tasks.sweep_compute import SweepBlock, SweepEvaluator, read_objective, warm_sweep_kernels
-from tasks.sweep_local import build_local_sweep_spec
+from tasks.sweep_compute import (
+    SweepBlock,
+    SweepEvaluator,
+    build_local_sweep_spec,
+    read_objective,
+    warm_sweep_kernels,
+)
 
 DATA = Path(__file__).parents[2] / "data"
 RULES = {rule.metadata.name: rule for rule in list_rules()}
@@ -46,9 +51,7 @@ def build_short_bars(n_bars: int = 400, seed: int = 2) -> Loaded:
 def build_evaluator(payload: dict[str, Any], *loaded: Loaded) -> tuple[SweepSpec, SweepEvaluator]:
     symbols = [f"S{i}" for i in range(len(loaded))]
     named = {"dataset": symbols[0]} if len(loaded) == 1 else {"datasets": symbols}
-    datasets = [
-        (symbol, bars, noticed) for symbol, (bars, noticed) in zip(symbols, loaded, strict=True)
-    ]
+    datasets = [(symbol, bars) for symbol, (bars, _) in zip(symbols, loaded, strict=True)]
     spec = build_local_sweep_spec(parse_sweep_request({**named, **payload}), datasets)
     contents = dict(zip([ref.sha256 for ref in spec.datasets], loaded, strict=True))
     return spec, SweepEvaluator(spec, contents.__getitem__)
