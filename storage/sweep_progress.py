@@ -163,7 +163,8 @@ def _measure_rate(connection: Connection, number: int) -> float | None:
     running = connection.scalar(select(func.count()).where(mine, chunk.state == "running")) or 0
     if not (positions and seconds and running):
         return None
-    return float(float(positions) / seconds * running)
+    rate: float = float(positions) / seconds * running
+    return rate
 
 
 def _build_best(row: Row[Any]) -> BestRow:

@@ -33,6 +33,10 @@ def answer_question(
     KeyError
         For an unknown kind.
     """
+    if kind == "ranking":
+        from adapters.sweep_filters import Filter
+
+        args = {**args, "filters": [Filter(**item) for item in args.get("filters", ())]}
     return _load_analyses()[kind](columns, spec, **args)
 
 

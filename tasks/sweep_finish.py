@@ -6,7 +6,7 @@ Both read the stored columns chunk by chunk, and both hold a lease: whoever lost
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from adapters.sweep_columns import ColumnChunk, SweepColumns
@@ -20,6 +20,7 @@ from tasks.sweep_execute import EvaluatorCache, LeaseKeeper, LeaseLost, LeaseTim
 from tasks.sweep_reader import StoredColumns
 
 if TYPE_CHECKING:
+    from adapters.sweep_summary import SweepSummary
     from storage.records import Heartbeat
     from storage.store import Store
 
@@ -67,8 +68,10 @@ def execute_finish(store: Store, settings: Settings, sweep_id: str, cache: Evalu
             return store.sweeps.heartbeat_finish(sweep_id, claim.attempt, settings.lease_seconds)
 
         def save(keeper: LeaseKeeper) -> str:
-            artifacts, sha256 = _summarise(store, sweep_id, claim.spec, keeper)
-            saved = store.sweeps.finish_sweep(sweep_id, claim.attempt, sha256, artifacts)
+            summary = _summarise(store, sweep_id, claim.spec, keeper)
+            saved = store.sweeps.finish_sweep(
+                sweep_id, claim.attempt, summary.result_sha256, summary.documents
+            )
             return "succeeded" if saved else "lost"
 
         def fail(error: dict[str, Any]) -> bool:
@@ -157,14 +160,9 @@ def _guard(
 
 def _summarise(
     store: Store, sweep_id: str, document: dict[str, Any], keeper: LeaseKeeper
-) -> tuple[dict[str, Any], str]:
-    """Return the documents of a finished sweep by kind, and the hash of its numbers."""
+) -> SweepSummary:
     from adapters.sweep_summary import build_sweep_summary
 
     spec = SweepSpec.from_json(document)
     columns = _CheckedColumns(StoredColumns(store, sweep_id, spec), keeper.check)
-    summary = dict(build_sweep_summary(columns, spec))
-    sha256 = summary.pop("result_sha256")
-    tops: Mapping[str, Any] = summary.pop("tops")
-    # A ranking reads the list of one metric.
-    return {**summary, **{f"top:{name}": rows for name, rows in tops.items()}}, sha256
+    return build_sweep_summary(columns, spec)
