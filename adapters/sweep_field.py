@@ -36,7 +36,7 @@ MAX_BINS = 200
 _MAX_SORTED_LENGTH = 1_000_000
 # Up to here an array stays in memory: 32 MB of float64.
 _MAX_IN_MEMORY = 4_194_304
-BLOCK = 131_072
+_BLOCK = 131_072
 
 BinArray = NDArray[np.uint8]
 
@@ -89,10 +89,10 @@ class MetricField:
     values: FloatArray
     points: PointArray | None
 
-    def blocks(self, size: int = BLOCK) -> Iterator[Block]:
-        """Yield all positions, `size` at a time."""
-        for first in range(0, len(self.values), size):
-            stop = min(first + size, len(self.values))
+    def blocks(self) -> Iterator[Block]:
+        """Yield all positions, a cacheful at a time."""
+        for first in range(0, len(self.values), _BLOCK):
+            stop = min(first + _BLOCK, len(self.values))
             points = None if self.points is None else self.points[first:stop]
             yield Block(first, stop, self.values[first:stop], points)
 
