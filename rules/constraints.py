@@ -65,6 +65,10 @@ _REFUSALS: dict[type[ast.AST], str] = {
     ast.NotIn: "`not in` is not part of the language; list the values in the space instead",
     ast.Is: "`is` is not part of the language; write ==",
     ast.IsNot: "`is not` is not part of the language; write !=",
+    ast.Invert: "`~` is not part of the language",
+    ast.MatMult: "`@` is not part of the language; write * to multiply",
+    ast.List: "a list is not part of the language; list the values in the space instead",
+    ast.JoinedStr: f"text in quotes is no number; {_EXAMPLE}",
     ast.Compare: f"a comparison inside of arithmetic has no meaning; {_SEVERAL}",
 }
 
