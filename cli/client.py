@@ -33,13 +33,18 @@ class PlatformClient:
     ----------
     server : str
         Base URL, for example ``http://127.0.0.1:5000``.
+
+    Attributes
+    ----------
+    shown : str
+        The URL as it may be printed, without its password.
     """
 
     def __init__(self, server: str) -> None:
         if not server.startswith(("http://", "https://")):
             raise InputError.of("--server", server, "write a URL such as http://127.0.0.1:5000")
         self._server = server.rstrip("/")
-        self._shown = redact_url(self._server)
+        self.shown = redact_url(self._server)
         timeout = httpx.Timeout(_READ_SECONDS, connect=_CONNECT_SECONDS)
         # No proxy of the environment: the platform is on this machine or this network.
         self._http = httpx.Client(base_url=self._server, timeout=timeout, trust_env=False)
@@ -78,7 +83,7 @@ class PlatformClient:
 
     def _unreachable(self, error: httpx.HTTPError) -> ServerUnavailable:
         return ServerUnavailable(
-            f"{self._shown} cannot be reached ({type(error).__name__}); "
+            f"{self.shown} cannot be reached ({type(error).__name__}); "
             "start it with `stock-backtest up` or correct --server"
         )
 
@@ -151,7 +156,7 @@ class PlatformClient:
             problem = {}
         detail = problem.get("detail") or problem.get("title") or response.reason_phrase
         if response.status_code >= 500:
-            return ServerUnavailable(f"{self._shown} answered {response.status_code}: {detail}")
+            return ServerUnavailable(f"{self.shown} answered {response.status_code}: {detail}")
         errors = [
             FieldError(item["field"], item.get("value"), item["message"])
             for item in problem.get("errors", [])

@@ -17,6 +17,7 @@ EXIT_DONE, EXIT_FAILED, EXIT_BAD_INPUT, EXIT_UNREACHABLE, EXIT_INTERRUPTED = 0, 
 # needs, and the other way round.
 COMMANDS: Mapping[str, str] = {
     "backtest": "cli.backtest:backtest_command",
+    "sweep": "cli.sweep:sweep_command",
     "up": "cli.up:up",
     "web": "cli.processes:web",
     "worker": "cli.processes:worker",
@@ -24,6 +25,7 @@ COMMANDS: Mapping[str, str] = {
     "db": "cli.data_commands:db_group",
     "dataset": "cli.data_commands:dataset_group",
     "run": "cli.data_commands:run_group",
+    "sweep-run": "cli.sweep_run:sweep_run_group",
     "verify": "cli.info_commands:verify_command",
     "rules": "cli.info_commands:rules_command",
     "doctor": "cli.info_commands:doctor_command",

@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 from urllib.parse import quote
 
 from cli.client import PlatformClient, RunFailed
+from cli.sweep_document import drop_extras
 from cli.sweep_report import Progress
 
 _API = "/api/v1/sweeps"
@@ -66,16 +67,11 @@ def load_document(client: PlatformClient, state: Mapping[str, Any], top: int) ->
         "seconds": state["seconds"],
         "result_sha256": state["result_sha256"],
         "objective": state["objective"],
-        "top": [drop_rank(row) for row in ranking["rows"]],
+        "top": [drop_extras(row) for row in ranking["rows"]],
         "plateau": state["plateau"],
         "spec": state["spec"],
         "warnings": state["warnings"],
     }
-
-
-def drop_rank(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row without its rank, which its place in the list says."""
-    return {name: value for name, value in row.items() if name != "rank"}
 
 
 def download_export(client: PlatformClient, sweep_id: str, ending: str, stream: BinaryIO) -> None:
