@@ -23,7 +23,7 @@ _EXCLUDED, _OK = 1, 0
 # Best rows kept of each chunk: what the page lists while the sweep goes on.
 N_BEST = 10
 # Smaller is better of these; the same as `METRIC_SIGN` of the adapters, and held to it by a test.
-_SMALLER_IS_BETTER = frozenset({"volatility", "turnover"})
+SMALLER_IS_BETTER = frozenset({"volatility", "turnover"})
 
 # Compressed bytes of one read: a few chunks at once spare round trips, and memory stays bounded.
 _READ_CHUNKS = 16
@@ -96,7 +96,7 @@ def pick_best(
     values = result.metrics[:, SWEEP_METRICS.index(objective)]
     n_trades = result.metrics[:, SWEEP_METRICS.index("n_trades")]
     eligible = np.flatnonzero((result.status == _OK) & ~np.isnan(values) & (n_trades >= min_trades))
-    keys = values[eligible] if objective in _SMALLER_IS_BETTER else -values[eligible]
+    keys = values[eligible] if objective in SMALLER_IS_BETTER else -values[eligible]
     if len(eligible) > N_BEST:
         limit = np.partition(keys, N_BEST - 1)[N_BEST - 1]
         within = keys <= limit

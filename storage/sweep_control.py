@@ -48,7 +48,15 @@ class SweepControl(Repository):
             if sweep is None or sweep.state != "paused":
                 return False
             started = connection.scalar(select(sweeps.c.started_at).where(sweeps.c.id == sweep.id))
-            _set_sweep(connection, sweep.id, state="queued" if started is None else "running")
+            # A finaliser that was interrupted begins anew; its token is stale by its stage.
+            _set_sweep(
+                connection,
+                sweep.id,
+                state="queued" if started is None else "running",
+                stage="computing" if sweep.stage == "finalising" else sweep.stage,
+                sent_at=None,
+                lease_until=None,
+            )
             return True
 
         return self._write(work)

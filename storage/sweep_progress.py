@@ -8,13 +8,13 @@ from sqlalchemy import Connection, Row, func, select
 
 from storage.repository import Repository
 from storage.sql_types import database_time
+from storage.sweep_blocks import SMALLER_IS_BETTER
 from storage.sweep_records import BestRow, SweepProgress, SweepPulse
 from storage.sweep_rows import NOW
 from storage.sweep_tables import SWEEP_METRICS, sweep_best, sweep_chunks, sweeps
 
 # The rate is that of the last seconds, so that it follows workers that come and go.
 _RATE_SECONDS = 10.0
-_SMALLER_IS_BETTER = frozenset({"volatility", "turnover"})
 _LETTERS = {"queued": "q", "running": "r", "done": "d", "failed": "f", "cancelled": "c"}
 _MAX_BEST = 1000
 
@@ -72,7 +72,7 @@ class SweepProgressReader(Repository):
             if sweep is None:
                 return ()
             value = sweep_best.c[sweep.objective]
-            best_first = value.asc() if sweep.objective in _SMALLER_IS_BETTER else value.desc()
+            best_first = value.asc() if sweep.objective in SMALLER_IS_BETTER else value.desc()
             query = (
                 select(sweep_best)
                 .where(sweep_best.c.sweep_number == sweep.id)
