@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -82,7 +83,8 @@ def test_a_sweep_goes_from_the_form_over_its_heat_map_to_a_run_with_equal_metric
     # By keyboard: the first arrow goes to the raw best, Enter opens what the cell stands for.
     page.focus("#heatmap")
     page.keyboard.press("ArrowRight")
-    best = visit.platform.call("GET", page.url.replace("/sweep/", "/api/v1/sweeps/"), base=" ")
+    sweep_id = urlsplit(page.url).path.rsplit("/", 1)[1]
+    best = visit.platform.call("GET", f"/api/v1/sweeps/{sweep_id}")
     levels = best["best"]["params"]
     readout = page.locator("#heat-readout")
     expect(readout).to_contain_text(f"window {levels['window']}")
@@ -140,7 +142,8 @@ def test_a_command_sweeps_and_keys_pause_resume_and_cancel(visit: Visit) -> None
     page = visit.page
     page.goto("/")
     visit.command(
-        "SWEEP AAPL RSI window=2..101 oversold=1..40 overbought=60..99 stop_loss=off,0.01:0.2:0.01 GO"
+        "SWEEP AAPL RSI window=2..101 oversold=1..40 overbought=60..99"
+        " stop_loss=off,0.01:0.2:0.01 GO"
     )
     expect(page).to_have_url(SWEEP_IN_ADDRESS)
     state = page.locator("#sweep-state")

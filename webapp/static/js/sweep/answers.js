@@ -22,13 +22,12 @@ export function readMarginals({ metric, axes }) {
  */
 export function readDistribution({ metric, distribution }) {
   if (!distribution?.n) return null;
-  const { histogram, quantiles, n } = distribution;
-  const at = Object.fromEntries(quantiles.map(({ q, value }) => [q, value]));
+  const { edges, counts, below, above, quantiles: at, n, share_above_zero: positive } = distribution;
   const show = (value) => formatMetric(metric, value);
-  const outside = histogram.below + histogram.above;
-  return { histogram, positive: distribution.share_positive,
-    note: [`${formatCount(n)} combinations`, `median ${show(at[0.5])}`, `5–95 % ${show(at[0.05])} to ${show(at[0.95])}`,
-      `${formatPercent(distribution.share_positive, 1)} above 0`, outside > 0 && `${formatCount(outside)} beyond the bars`].filter(Boolean) };
+  const outside = below + above;
+  return { histogram: { edges, counts }, positive,
+    note: [`${formatCount(n)} combinations`, `median ${show(at["0.5"])}`, `5–95 % ${show(at["0.05"])} to ${show(at["0.95"])}`,
+      `${formatPercent(positive, 1)} above 0`, outside > 0 && `${formatCount(outside)} beyond the bars`].filter(Boolean) };
 }
 
 /**

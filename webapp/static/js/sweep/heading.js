@@ -59,7 +59,10 @@ export function showAssumptions({ spec, axes, warnings, result_sha256: hash }) {
  * @param {Object} spec @param {import("../lib/boot.js").Boot} boot
  */
 export function requestOf(spec, boot) {
-  const write = (values) => Object.fromEntries(Object.entries(values).map(([name, value]) => [name, Array.isArray(value) ? value.join(",") : value]));
+  // Stored whole floats end in ".0"; people do not write that.
+  const shorten = (text) => text.replace(/(\d)\.0(?=$|[,:])/g, "$1");
+  const write = (values) => Object.fromEntries(Object.entries(values)
+    .map(([name, value]) => [name, Array.isArray(value) ? value.join(",") : shorten(String(value))]));
   const symbols = spec.datasets.map((item) => item.symbol);
   // Without an adjusted close prices are raw whatever is asked for.
   const isRawByChoice = spec.datasets.some((item) => !item.adjusted && findDataset(boot, item.symbol)?.has_adjustment !== false);

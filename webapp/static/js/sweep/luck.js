@@ -5,6 +5,7 @@ import { DASH, formatCount, formatPercent } from "../lib/format.js";
 import { formatMetric, metricClass, metricLabel } from "../lib/metrics.js";
 import { axisNames, findEdges, levelIn } from "./axes.js";
 import { formatLevel } from "./heat_data.js";
+import { isTerminal } from "./session.js";
 
 const FEW_TRADES = 30;
 // Neighbourhoods this close are called alike.
@@ -44,7 +45,11 @@ export function collectFacts(sweep, spread, held) {
 }
 
 /** @param {Object} sweep @returns {string} one piece of advice */
-export function chooseAdvice({ best, plateau }) {
+export function chooseAdvice({ best, plateau, state }) {
+  if (state !== "succeeded") {
+    return isTerminal(state) ? "Not all combinations were computed, so neighbourhoods are not judged."
+      : "Neighbourhoods are judged once every combination is computed.";
+  }
   if (!best) return "No combination is eligible: lower the least number of trades, or widen the space.";
   if (!plateau) return "No neighbourhood can be judged here: sweep a grid of at least two values on an ordered axis.";
   if (plateau.index === best.index) return "Raw best and plateau agree; test it on unseen data before use.";
