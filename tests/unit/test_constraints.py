@@ -91,7 +91,10 @@ SEVERAL = "give several constraints, each as one comparison; all of them must ho
         ("fast is slow", "`is` is not part of the language; write =="),
         ("~fast < slow", "`~` is not part of the language"),
         ("fast @ slow < 3", "`@` is not part of the language; write * to multiply"),
-        ("[fast] < slow", "a list is not part of the language; list the values in the space instead"),
+        (
+            "[fast] < slow",
+            "a list is not part of the language; list the values in the space instead",
+        ),
         ("[x for x in slow]", f"ListComp is not part of the language; {EXAMPLE}"),
         ("f'{fast}' < slow", f"text in quotes is no number; {EXAMPLE}"),
         ("fast / 0 < slow", "fast / 0 divides by zero"),
