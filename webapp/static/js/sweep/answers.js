@@ -13,7 +13,7 @@ const MOST_SHARES = 9;
  */
 export function readMarginals({ metric, axes }) {
   return { metric, axes: axes.map((axis) => ({ ...axis, rows: axis.values.map((_value, idx) => ({
-    n: axis.n[idx], low: axis.min[idx], q1: axis.q1[idx], median: axis.median[idx], q3: axis.q3[idx], high: axis.max[idx] })) })) };
+    n: axis.n[idx], q1: axis.q1[idx], median: axis.median[idx], q3: axis.q3[idx], high: axis.max[idx] })) })) };
 }
 
 /**
@@ -25,7 +25,7 @@ export function readDistribution({ metric, distribution }) {
   const { edges, counts, below, above, quantiles: at, n, share_above_zero: positive } = distribution;
   const show = (value) => formatMetric(metric, value);
   const outside = below + above;
-  return { histogram: { edges, counts }, positive,
+  return { n, histogram: { edges, counts }, positive,
     note: [`${formatCount(n)} combinations`, `median ${show(at["0.5"])}`, `5–95 % ${show(at["0.05"])} to ${show(at["0.95"])}`,
       `${formatPercent(positive, 1)} above 0`, outside > 0 && `${formatCount(outside)} beyond the bars`].filter(Boolean) };
 }

@@ -172,7 +172,8 @@ export class HeatMap {
       const middle = left + cell.width / 2;
       const x = middle + reach + width < plot.left + plot.width ? middle + reach : Math.max(middle - reach - width, plot.left);
       let y = top + cell.height / 2 - 8;
-      if (taken.some((box) => Math.abs(box.y - y) < 17 && x < box.x + box.width && box.x < x + width)) y += 18;
+      const above = taken.find((box) => Math.abs(box.y - y) < 17 && x < box.x + box.width && box.x < x + width);
+      if (above) y = above.y + 17;
       taken.push({ x, y, width });
       ctx.fillStyle = CASING;
       ctx.fillRect(x, y, width, 16);

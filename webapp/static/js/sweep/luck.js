@@ -16,7 +16,7 @@ const METRICS = ["total_return", "max_drawdown", "win_rate", "n_trades"];
 
 /**
  * What can be said without statistics that are not there: each a sentence, and whether it speaks for the winner.
- * @param {Object} sweep @param {Object|null} spread of the objective over all combinations @param {number|null} held of buy and hold
+ * @param {Object} sweep @param {Object|null} spread of the objective over all combinations @param {{value: number, share: number|null}|null} held of buy and hold, and the share of combinations above it
  * @returns {Array<{isGood: boolean|null, text: string}>}
  */
 export function collectFacts(sweep, spread, held) {
@@ -39,8 +39,7 @@ export function collectFacts(sweep, spread, held) {
   const { n_trades: nTrades } = best.metrics;
   if (nTrades < FEW_TRADES) say(false, `raw best rests on ${formatCount(nTrades)} trades`);
   if (spread && SIGNED.includes(objective)) say(spread.positive > 0.5, `${formatPercent(spread.positive, 1)} of the combinations have a ${metricLabel(objective)} above 0`);
-  const own = best.metrics[objective];
-  if (typeof held === "number" && typeof own === "number") say(own > held, `buy & hold has ${show(held)}, the raw best ${own > held ? "more" : "no more"}`);
+  if (held && held.share !== null) say(held.share > 0.5, `${formatPercent(held.share, 1)} are above buy & hold (${show(held.value)})`);
   return facts;
 }
 
@@ -58,7 +57,7 @@ export function chooseAdvice({ best, plateau, state }) {
 
 /**
  * @param {HTMLElement} root @param {Object} sweep
- * @param {{spread: Object|null, held: number|null, onOpen: (index: number) => void}} more
+ * @param {{spread: Object|null, held: Object|null, onOpen: (index: number) => void}} more
  */
 export function showLuck(root, sweep, { spread, held, onOpen }) {
   const { best, plateau, objective } = sweep;

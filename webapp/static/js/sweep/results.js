@@ -7,11 +7,12 @@ import { bindKeys } from "../lib/keys.js";
 import { formatMetric, metricLabel } from "../lib/metrics.js";
 import { readDistribution, readImportance, readMarginals, readParallel } from "./answers.js";
 import { axisNames } from "./axes.js";
+import { findHeld } from "./held.js";
 import { HeatPanel } from "./heat_panel.js";
 import { showLuck } from "./luck.js";
 import { Parallel } from "./parallel.js";
 import { Ranking } from "./ranking.js";
-import { askSweep, sweepPath } from "./session.js";
+import { askSweep, isTerminal, sweepPath } from "./session.js";
 import { drawDistribution, drawImportance, marginalChart } from "./spread.js";
 
 const TABS = ["ranking", "parallel", "marginals"];
@@ -24,6 +25,7 @@ export class SweepResults {
     this.handlers = handlers;
     this.sweep = null;
     this.spread = null;
+    this.held = null;
     this.asking = new Map();
     this.heat = new HeatPanel($("#heat-panel"), { ask: (query) => this.ask("heatmap", query), onQuery: (changes) => writeAddress(changes), onOpen: handlers.onOpen });
     this.ranking = new Ranking($("#panel-ranking"), { ask: (query, onBad) => this.ask("ranking", query, onBad), onOpen: (row) => handlers.onOpen(row.index),
@@ -67,14 +69,17 @@ export class SweepResults {
     }
   }
 
-  /** Ask for a result; a newer question of the same kind ends the one before. Errors are told, then null. */
-  async ask(kind, query, onBad) {
+  /** Ask for a result; a newer question of the same name ends the one before. Errors are told, then null. */
+  ask(kind, query, onBad) {
+    return this.attempt(kind, (signal) => askSweep(this.sweep.sweep_id, kind, query, signal), onBad);
+  }
+
+  async attempt(kind, action, onBad) {
     this.asking.get(kind)?.abort();
     const controller = new AbortController();
     this.asking.set(kind, controller);
-    document.body.classList.add("is-asking");
     try {
-      return await askSweep(this.sweep.sweep_id, kind, query, controller.signal);
+      return await action(controller.signal);
     } catch (error) {
       if (error.name === "AbortError") return null;
       if (error instanceof ApiError && error.status === 422 && onBad) onBad(error.errors[0]?.message || error.message);
@@ -83,7 +88,6 @@ export class SweepResults {
       return null;
     } finally {
       if (this.asking.get(kind) === controller) this.asking.delete(kind);
-      document.body.classList.toggle("is-asking", this.asking.size > 0);
     }
   }
 
@@ -91,6 +95,7 @@ export class SweepResults {
     for (const controller of this.asking.values()) controller.abort();
     this.sweep = null;
     this.spread = null;
+    this.held = null;
     $("#sweep-results").hidden = true;
   }
 
@@ -123,11 +128,6 @@ export class SweepResults {
     this.drawLuck();
   }
 
-  /** The objective of buy and hold, null where it is not known. */
-  get held() {
-    return this.sweep.benchmark?.[this.sweep.objective] ?? null;
-  }
-
   drawLuck() {
     showLuck($("#luck-panel"), this.sweep, { spread: this.spread, held: this.held, onOpen: this.handlers.onOpen });
   }
@@ -153,6 +153,18 @@ export class SweepResults {
     this.drawSpread();
     this.drawLuck();
     this.drawMarginals();
+    if (isTerminal(this.sweep.state)) this.loadHeld();
+  }
+
+  /** Buy and hold, and how many combinations are better, once both are known. */
+  async loadHeld() {
+    const value = await this.attempt("held", (signal) => findHeld(this.sweep, signal));
+    if (value === null) return;
+    const { objective, sweep_id: id } = this.sweep;
+    const answer = await this.attempt("above", (signal) => askSweep(id, "ranking", { limit: 1, filter: `${objective}>${value}` }, signal));
+    this.held = { value, share: typeof answer?.total === "number" ? answer.total / this.spread.n : null };
+    this.drawSpread();
+    this.drawLuck();
   }
 
   drawSpread() {
@@ -164,7 +176,7 @@ export class SweepResults {
     const show = (value) => formatMetric(objective, value);
     drawDistribution(this.distribution, objective, histogram, [
       { value: 0, text: "zero", className: "is-zero" },
-      held !== null && { value: held, text: `B&H ${show(held)}`, className: "is-held" },
+      held && { value: held.value, text: `B&H ${show(held.value)}`, className: "is-held" },
       best && { value: best.metrics[objective], text: `raw best ${show(best.metrics[objective])}`, className: "is-best" },
       plateau && { value: plateau.metrics[objective], text: `plateau ${show(plateau.metrics[objective])}`, className: "is-plateau" }].filter(Boolean));
     fill($("#distribution-note"), note.map((text) => h("span", { text })));

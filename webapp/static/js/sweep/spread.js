@@ -79,7 +79,7 @@ export function drawImportance(root, shares) {
  */
 export function marginalChart(axis, metric) {
   const rows = axis.rows.map((row, idx) => ({ ...row, idx })).filter((row) => typeof row.median === "number");
-  const low = Math.min(...rows.map((row) => row.low));
+  const low = Math.min(...rows.map((row) => row.q1));
   const high = Math.max(...rows.map((row) => row.high));
   const { width, height, left, right, top, bottom } = MARGINAL;
   const pitch = (width - left - right) / axis.rows.length;

@@ -89,6 +89,8 @@ export class SweepStatus {
     const total = sweep.n_combinations;
     const share = total ? sweep.n_done / total : sweep.progress;
     const { size } = groupChunks(states || "q");
+    // Over all of it once it has ended, pauses included.
+    const rate = isLive ? sweep.rate : sweep.seconds > 0 && sweep.n_done / sweep.seconds;
     const item = (...content) => h("span", {}, content);
     const count = (letter, word, value) => value > 0 && item(h("span", { class: `chunk-key is-${letter}`, "aria-hidden": "true" }),
       h("span", { class: "second", text: `${word} ` }), formatCount(value));
@@ -99,7 +101,7 @@ export class SweepStatus {
       item(h("b", { text: formatPercent(share, share < 1 && share > 0.999 ? 2 : 1) })),
       item(h("span", { id: "n-done", text: formatCount(sweep.n_done) }), h("span", { class: "second", text: ` of ${formatCount(total)}` })),
       sweep.n_failed > 0 && item(h("span", { class: "second", text: "no result " }), formatCount(sweep.n_failed)),
-      sweep.rate && item(h("i", { text: "RATE " }), `${sweep.rate >= 1e6 ? formatShort(sweep.rate) : formatCount(sweep.rate)}/s`),
+      rate && item(h("i", { text: "RATE " }), `${rate >= 1e6 ? formatShort(rate) : formatCount(rate)}/s`),
       item(h("i", { text: "TIME " }), formatDuration(sweep.seconds)),
       isLive && sweep.state !== "paused" && item(h("i", { text: "ETA " }), formatDuration(sweep.eta_seconds)));
     const shown = { pause: isLive && sweep.state !== "paused", resume: sweep.state === "paused", cancel: isLive,
