@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,6 +17,7 @@ from backtest.headline import BOOK_SIZE, N_HEADLINE
 from backtest.signal_events import SignalEvents, build_events
 from backtest.sweep_configs import CONFIG_COLUMNS, build_config_matrix
 from backtest.sweep_kernels import compute_kernel
+from backtest.sweep_tables import build_extremes, build_sums
 
 __all__ = [
     "CONFIG_COLUMNS",
@@ -29,6 +33,8 @@ FloatArray = NDArray[np.float64]
 
 STATUS_OK, STATUS_NOT_FINITE = 0, 2
 
+_N_KEPT = 8  # tables of sums, 4 MB a million bars each
+_MAR = CONFIG_COLUMNS.index("mar")
 _EXPOSURE = 10  # the metric that is defined unless equity is beyond float64
 
 
@@ -65,10 +71,32 @@ class SweepBars:
         if inspect_kernel(self.open, self.high, self.low, self.close, signal, weight)[1]:
             raise ValueError("prices must be finite and above 0, high and low the outermost")
 
+        self._lock = threading.Lock()
+        self._extremes: tuple[FloatArray, NDArray[np.uint8]] | None = None
+        self._sums: OrderedDict[float, FloatArray] = OrderedDict()
+
     @property
     def n_bars(self) -> int:
         """Number of bars."""
         return int(self.close.size)
+
+    def build_tables(self, mar: float) -> tuple[FloatArray, FloatArray, NDArray[np.uint8]]:
+        """Return the arrays of `sweep_tables.Tables`, built once and shared by threads.
+
+        Parameters
+        ----------
+        mar : float
+            Minimum acceptable return per bar.
+        """
+        with self._lock:
+            if self._extremes is None:
+                self._extremes = build_extremes(self.close)
+            if mar not in self._sums:
+                self._sums[mar] = build_sums(self.close, mar)
+            self._sums.move_to_end(mar)
+            while len(self._sums) > _N_KEPT:
+                self._sums.popitem(last=False)
+            return self._sums[mar], *self._extremes
 
 
 def build_sweep_bars(bars: Bars) -> SweepBars:
@@ -115,32 +143,44 @@ def compute_combinations(
     """
     if second is None or second_idx is None:
         second, second_idx = build_events(np.empty(0, np.int8)), np.zeros(first_idx.size, np.int32)
-    inputs = (
-        *_check_table("first", first, first_idx, bars.n_bars),
-        *_check_table("second", second, second_idx, bars.n_bars),
-        *_check_configs(configs, config_idx),
-    )
     if not first_idx.size == second_idx.size == config_idx.size:
         raise ValueError("first_idx, second_idx and config_idx must have the same length")
+    first_table = _check_table("first", first, first_idx, bars.n_bars)
+    second_table = _check_table("second", second, second_idx, bars.n_bars)
+    config_table = _check_configs(configs, config_idx)
     out = np.empty((first_idx.size, N_HEADLINE))
     n_weights = bars.n_bars if first.weight.size or second.weight.size else 0
-    compute_kernel(
-        bars.open,
-        bars.high,
-        bars.low,
-        bars.close,
-        *inputs,
-        np.empty(2 * bars.n_bars + 1, np.int32),
-        np.empty(2 * bars.n_bars + 1, np.int8),
-        np.empty(2 * n_weights),
-        np.empty(bars.n_bars, np.int8),
-        np.empty(n_weights),
-        np.empty(BOOK_SIZE),
-        out,
-    )
+    for mar, chosen in _group_by_mar(config_table[0][:, _MAR], config_table[1]):
+        compute_kernel(
+            bars.open,
+            bars.high,
+            bars.low,
+            bars.close,
+            *first_table,
+            *second_table,
+            *config_table,
+            chosen,
+            *bars.build_tables(mar),
+            np.empty(2 * bars.n_bars + 1, np.int32),
+            np.empty(2 * bars.n_bars + 1, np.int8),
+            np.empty(2 * n_weights),
+            np.empty(bars.n_bars, np.int8),
+            np.empty(n_weights),
+            np.empty(BOOK_SIZE),
+            out,
+        )
     status = np.where(np.isnan(out[:, _EXPOSURE]), STATUS_NOT_FINITE, STATUS_OK).astype(np.uint8)
     out[status != STATUS_OK] = math.nan
     return out, status
+
+
+def _group_by_mar(
+    mars: FloatArray, config_idx: NDArray[np.int32]
+) -> Iterator[tuple[float, NDArray[np.int64]]]:
+    """Yield every minimum acceptable return and the combinations that have it: one table each."""
+    of_combination = mars[config_idx]
+    for mar in np.unique(of_combination).tolist():
+        yield mar, np.flatnonzero(of_combination == mar)
 
 
 def _freeze(array: NDArray[Any], dtype: type[np.generic]) -> NDArray[Any]:

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from backtest.jit import jit_loop
 from backtest.sweep_fallback import spread_events, stream_combination
+from backtest.sweep_tables import Tables
 from backtest.sweep_walk import walk_combination
 
 FloatArray = NDArray[np.float64]
@@ -79,6 +80,10 @@ def compute_kernel(
     second_idx: IntArray,
     configs: FloatArray,
     config_idx: IntArray,
+    chosen: NDArray[np.int64],
+    sums: FloatArray,
+    extremes: FloatArray,
+    level: NDArray[np.uint8],
     event_bar: IntArray,
     event_code: ByteArray,
     event_weight: FloatArray,
@@ -87,8 +92,9 @@ def compute_kernel(
     book: FloatArray,
     out: FloatArray,
 ) -> None:
-    """Write the metrics of every combination; from `event_bar` on arrays are scratch."""
-    for k in range(first_idx.size):
+    """Write the metrics of the chosen combinations; from `event_bar` on arrays are scratch."""
+    tables = Tables(sums, extremes, level)
+    for k in chosen:
         a, b = first_offsets[first_idx[k]], first_offsets[first_idx[k] + 1]
         c, d = second_offsets[second_idx[k]], second_offsets[second_idx[k] + 1]
         config = configs[config_idx[k]]
@@ -105,19 +111,27 @@ def compute_kernel(
                 event_code,
                 event_weight,
             )
-            if walk_combination(
-                open_,
-                high,
-                low,
-                close,
-                event_bar,
-                event_code,
-                event_weight,
-                n_events,
-                config,
-                book,
-                out[k],
-            ):
+            is_done = False
+            with_tables = True
+            for _ in range(2):
+                if not is_done:
+                    is_done = walk_combination(
+                        open_,
+                        high,
+                        low,
+                        close,
+                        event_bar,
+                        event_code,
+                        event_weight,
+                        n_events,
+                        tables,
+                        with_tables,
+                        config,
+                        book,
+                        out[k],
+                    )
+                with_tables = False
+            if is_done:
                 continue
         spread_events(
             first_bar[a:b],

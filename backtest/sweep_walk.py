@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from backtest.accounts import LONG_ONLY, SAME_CLOSE, SELL, SHORT_ONLY, BUY, Account, Bars, Terms
 from backtest.bar_step import fill_signal, mark_bar, watch_stops
 from backtest.headline import (
+    LOW_RATIO,
     Moments,
     accumulate,
     clear_book,
@@ -23,8 +24,22 @@ from backtest.headline import (
 )
 from backtest.jit import inlined, jit_loop
 
+from backtest.sweep_tables import (
+    CLOSE,
+    DOWNSIDE,
+    RETURN,
+    SMALL,
+    SQUARE,
+    WIDE_SHIFT,
+    Tables,
+    read_extremes,
+    read_sum,
+)
+
 FloatArray = NDArray[np.float64]
 
+NEGLIGIBLE = 1e-14  # cash beside a position, so that returns are the close's to 1e-14 of themselves
+LEAST_SQUARES = 1e-4  # a root of 1 %
 EXACT_REPEATS = 16_384  # bars; up to here n roundings that all go one way stay below 2e-13 * total
 
 
@@ -78,6 +93,86 @@ def add_flat(moments: Moments, n: int, mar: float, n_bars: int) -> Moments:
 
 
 @inlined
+def add_mark(moments: Moments, equity: float, mar: float, book: FloatArray) -> Moments:
+    """Add a bar with a position."""
+    return accumulate(moments, equity, True, mar, 0.0, book)
+
+
+@inlined
+def add_held(
+    moments: Moments,
+    cash: float,
+    position: float,
+    first: int,
+    stop: int,
+    close: FloatArray,
+    tables: Tables,
+    shift: int,
+    mar: float,
+    book: FloatArray,
+) -> Moments:
+    """Add bars first ... stop - 1 of a long position that holds everything.
+
+    Cash is what rounding left over. Whole blocks come from the tables, if cash is nothing beside
+    the position even at its lowest; the rest is walked.
+    """
+    block = (first + (1 << shift) - 1) >> shift
+    block_stop = stop >> shift
+    t = first
+    if block_stop > block:
+        lowest, highest, fall = read_extremes(tables, block, block_stop)
+        if abs(cash) <= NEGLIGIBLE * position * lowest:
+            while t < block << shift:
+                moments = add_mark(moments, cash + position * close[t], mar, book)
+                t += 1
+            t = block_stop << shift
+            n_held = (block_stop - block) << shift
+            low, high = cash + position * lowest, cash + position * highest
+            # Every ratio so far goes into the book: a trough need not be remembered.
+            ratio = min(book[LOW_RATIO], fall)
+            depth = min(low, moments.trough)
+            if depth < ratio * moments.peak:
+                ratio = depth / moments.peak
+            book[LOW_RATIO] = ratio
+            equity = cash + position * close[t - 1]
+            moments = Moments(
+                equity,
+                max(moments.peak, high),
+                equity,
+                -math.inf,  # not known, and different: the guards at the end see to that
+                math.inf,
+                moments.sum_return + read_sum(tables, RETURN, block, block_stop),
+                moments.sum_square + read_sum(tables, SQUARE, block, block_stop),
+                moments.sum_downside + read_sum(tables, DOWNSIDE, block, block_stop),
+                moments.sum_equity
+                + (position * read_sum(tables, CLOSE, block, block_stop) + n_held * cash),
+                moments.n_exposed + n_held,
+            )
+    while t < stop:
+        moments = add_mark(moments, cash + position * close[t], mar, book)
+        t += 1
+    return moments
+
+
+@inlined
+def is_sound(n_bars: int, moments: Moments, mar: float, periods_per_year: float) -> bool:
+    """Tell whether the sums from tables are exact enough for every metric.
+
+    A return from the tables is off by up to 2e-16; dividing by a root of sums of squares, times
+    the root of the year, must not make 1e-12 of it.
+    """
+    about_mean = moments.sum_square - moments.sum_return * moments.sum_return / n_bars
+    enough = LEAST_SQUARES * max(1.0, periods_per_year / 252.0)
+    has_shortfall = moments.sum_downside >= enough or (mar == 0.0 and moments.sum_downside == 0.0)
+    return (
+        moments.sum_square >= enough
+        and about_mean >= 0.1 * moments.sum_square
+        and has_shortfall
+        and moments.sum_equity < math.inf
+    )
+
+
+@inlined
 def build_terms(config: FloatArray) -> Terms:
     """Return a row of the configuration matrix as the engine passes it around."""
     return Terms(
@@ -97,6 +192,45 @@ def build_terms(config: FloatArray) -> Terms:
     )
 
 
+@inlined
+def move_account(account: Account, equity: float, best: float) -> Account:
+    """Return the account as it enters another bar."""
+    return Account(
+        account.cash,
+        account.position,
+        account.entry_price,
+        best,
+        account.entry_idx,
+        0.0,
+        False,
+        equity,
+        False,
+    )
+
+
+@inlined
+def skip_quiet(t: int, stop: int, account: Account, terms: Terms, bars: Bars) -> tuple[int, float]:
+    """Return the first bar from t on that may touch a stop of a long, or `stop`; and the best then.
+
+    The test is the engine's own comparisons with the engine's own levels.
+    """
+    level = account.entry_price * (1.0 - terms.stop_loss)
+    profit = account.entry_price * (1.0 + terms.take_profit)
+    best = account.best
+    if math.isnan(terms.trailing_stop):
+        while t < stop and not (bars.low[t] <= level) | (bars.high[t] >= profit):
+            t += 1
+        return t, best  # which no stop reads
+    while t < stop:
+        following = max(best, bars.close[t - 1])
+        trailing = following * (1.0 - terms.trailing_stop)
+        if (bars.low[t] <= level) | (bars.low[t] <= trailing) | (bars.high[t] >= profit):
+            break
+        best = following
+        t += 1
+    return t, best
+
+
 @jit_loop
 def walk_combination(
     open_: FloatArray,
@@ -107,6 +241,8 @@ def walk_combination(
     event_code: NDArray[np.int8],
     event_weight: FloatArray,
     n_events: int,
+    tables: Tables,
+    with_tables: bool,
     config: FloatArray,
     book: FloatArray,
     out: FloatArray,
@@ -127,6 +263,8 @@ def walk_combination(
     account = Account(initial_cash, 0.0, 0.0, 0.0, 0, 0.0, False, initial_cash, False)
     moments = start_moments(initial_cash)
     bars = Bars(open_, high, low, close, event_code, event_weight)
+    shift = 0 if n_bars <= SMALL else WIDE_SHIFT
+    used_tables = False
     at = 0
     t = 0
     while t < n_bars:
@@ -154,18 +292,17 @@ def walk_combination(
             if stop > t:
                 moments = add_flat(moments, stop - t, mar, n_bars)
         elif has_stops:
-            while t < stop:
-                account = Account(
-                    account.cash,
-                    account.position,
-                    account.entry_price,
-                    account.best,
-                    account.entry_idx,
-                    0.0,
-                    False,
-                    account.equity,
-                    False,
+            is_tabled = with_tables and position > 0.0 and stop - t > 1
+            if is_tabled:
+                used_tables = True
+                found, best = skip_quiet(t, stop, account, terms, bars)
+                moments = add_held(
+                    moments, account.cash, position, t, found, close, tables, shift, mar, book
                 )
+                t = found
+                account = move_account(account, moments.equity, best)
+            while t < stop:
+                account = move_account(account, account.equity, account.best)
                 account = watch_stops(t, bars, account, terms, book, None)
                 account = mark_bar(t, bars, account, terms, book, None)
                 moments = accumulate(moments, account.equity, account.exposed, mar, 0.0, book)
@@ -176,17 +313,24 @@ def walk_combination(
                 break
             if account.position == 0.0:
                 continue
+        elif (
+            with_tables
+            and position > 0.0
+            and abs(account.cash) <= NEGLIGIBLE * position * account.entry_price
+        ):
+            used_tables = True
+            moments = add_held(
+                moments, account.cash, position, t, stop, close, tables, shift, mar, book
+            )
         else:
             while t < stop:
                 equity = account.cash + account.position * close[t]
                 if equity <= 0.0:
-                    account = mark_bar(t, bars, account, terms, book, None)
-                    moments = accumulate(moments, account.equity, True, mar, 0.0, book)
                     break
                 moments = accumulate(moments, equity, True, mar, 0.0, book)
                 t += 1
-            if account.ruined:
-                break
+            if t < stop:
+                return False
         t = stop
         if t == n_bars:
             break
@@ -213,6 +357,8 @@ def walk_combination(
         t += 1
         if account.ruined:
             break
+    if used_tables and not is_sound(n_bars, moments, mar, config[14]):
+        return False
     if account.ruined or lost_in_rounding(n_bars, moments):
         return False
     compute_headline(n_bars, initial_cash, moments, 0.0, book, config[14], config[15], mar, out)
