@@ -64,12 +64,12 @@ class SweepSearch(BaseModel):
         int | None,
         Field(
             ge=1,
-            le=2**53,
+            le=10**15,
             validate_default=True,
             description="Most combinations to visit; empty for a grid",
         ),
     ] = None
-    seed: Annotated[int, Field(ge=0, le=2**53, description="Of everything random")] = 0
+    seed: Annotated[int, Field(ge=0, le=10**15, description="Of everything random")] = 0
 
     @field_validator("n")
     @classmethod

@@ -339,8 +339,8 @@ def test_an_adaptive_order_has_no_points_of_its_own():
             {"fast": "1:10000", "slow": "2:10000", "signal": "1:10000"}, 10**7,
             "499,950,000,000 combinations",
             "is more than the limit of 10,000,000 combinations; thin fast (10,000 values) to a "
-            "step of 228 and signal (10,000 values) to a step of 228, or take a random 10,000,000 with "
-            "search.method random",
+            "step of 228 and signal (10,000 values) to a step of 228, or take a random 10,000,000 "
+            "with search.method random",
         ),
         (
             {"fast": "1,2,5,7", "slow": "10,20"}, 4, "8 combinations",
