@@ -206,7 +206,7 @@ def _is_writable(package: Path) -> bool:
 
 
 def warm_kernels() -> None:
-    """Load, or compile once per machine, every kernel that a run needs.
+    """Load, or compile once per machine, every kernel that a run or a sweep needs.
 
     Computes each registered rule on a few made-up bars, in the parent: forked processes, also those
     that replace a killed one, start warm and share the memory.
@@ -217,6 +217,7 @@ def warm_kernels() -> None:
     from rules.base_rule import list_rules
     from rules.spec import parse_run_request
     from tasks.compute import build_local_run_spec, compute_run
+    from tasks.sweep_compute import warm_sweep_kernels
 
     n_bars = 300
     # [days] * [hours / day] * [seconds / hour] * [ns / second] = [ns]
@@ -229,3 +230,4 @@ def warm_kernels() -> None:
             compute_run(build_local_run_spec(request, "WARM", bars), bars, warnings)
         except Exception:  # of a rule that somebody added: its own runs fail, others go on
             log.exception("rule_not_warmed", rule=rule.metadata.name)
+    warm_sweep_kernels()
