@@ -6,6 +6,7 @@ that lies in a temporary file where a sweep is large.
 
 from __future__ import annotations
 
+import mmap
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -37,6 +38,8 @@ _MAX_SORTED_LENGTH = 1_000_000
 # Up to here an array stays in memory: 32 MB of float64.
 _MAX_IN_MEMORY = 4_194_304
 _BLOCK = 131_072
+# What is released less often only costs memory, what more often only page faults.
+_BLOCKS_IN_MEMORY = 8
 
 BinArray = NDArray[np.uint8]
 
@@ -51,6 +54,16 @@ def allocate(n: int, dtype: Any) -> NDArray[Any]:
         return np.empty(n, dtype)
     with tempfile.TemporaryFile() as file:  # the mapping keeps the file alive
         return np.memmap(file, dtype, "w+", shape=(n,))
+
+
+def release(*arrays: NDArray[Any] | None) -> None:
+    """Take the pages of arrays from `allocate` out of this process; their file keeps the values.
+
+    Otherwise whatever was touched once counts as this process's memory until the end.
+    """
+    for array in arrays:
+        if array is not None and isinstance(array.base, mmap.mmap):
+            array.base.madvise(mmap.MADV_DONTNEED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +108,8 @@ class MetricField:
             stop = min(first + _BLOCK, len(self.values))
             points = None if self.points is None else self.points[first:stop]
             yield Block(first, stop, self.values[first:stop], points)
+            if stop % (_BLOCKS_IN_MEMORY * _BLOCK) == 0 or stop == len(self.values):
+                release(self.values, self.points)
 
     @cached_property
     def n_eligible(self) -> int:
@@ -143,6 +158,7 @@ class FieldBuilder:
         if self._points is not None:
             self._points[part] = chunk.points
         self._end = part.stop
+        release(self._values, self._points)
 
     def _clear(self, stop: int) -> None:
         self._values[self._end : stop] = np.nan

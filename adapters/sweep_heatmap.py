@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from adapters.sweep_columns import FloatArray, PointArray, SweepColumns
 from adapters.sweep_field import AxisScale, Block, MetricField, build_field, build_scales
+from adapters.sweep_quantiles import MAX_SELECTED, split_evenly
 from backtest.errors import FieldError, InputError
 from rules.spec import coerce_text
 
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 Other = Literal["best", "median", "fixed"]
 OTHERS: tuple[Other, ...] = ("best", "median", "fixed")
-# Medians need all values of a cell at once: so many values are in memory at a time.
-_BATCH = 2_000_000
 
 
 def compute_heatmap(
@@ -208,7 +207,7 @@ def _find_medians(grid: _Grid) -> _Cells:
     medians, points = np.full(m, np.nan), np.zeros(m, dtype=np.int64)
     if not n.any():
         return _Cells(medians, points, n, n_combinations)
-    for low, high in _split_cells(n):
+    for low, high in split_evenly(n, MAX_SELECTED):
         found = [
             (block.values[chosen], block.get_points()[chosen], cells[inside])
             for block, offsets, cells in grid.blocks()
@@ -219,13 +218,6 @@ def _find_medians(grid: _Grid) -> _Cells:
         part = slice(low, high)
         medians[part], points[part] = _take_medians(values, indexes, cells, n[part], low)
     return _Cells(medians, points, n, n_combinations)
-
-
-def _split_cells(n: PointArray) -> Iterator[tuple[int, int]]:
-    """Yield ranges of cells that hold at most about `_BATCH` values together."""
-    batches = (np.cumsum(n) - n) // _BATCH
-    starts = np.flatnonzero(np.diff(batches, prepend=-1))
-    yield from zip(starts.tolist(), [*starts[1:].tolist(), len(n)], strict=True)
 
 
 def _take_medians(

@@ -13,7 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters import sweep_field, sweep_heatmap, sweep_marginals, sweep_plateau, sweep_tops
+from adapters import (
+    sweep_field,
+    sweep_heatmap,
+    sweep_marginals,
+    sweep_plateau,
+    sweep_quantiles,
+    sweep_tops,
+)
 from adapters.sweep_columns import HEADLINE_METRICS, METRIC_SIGN, STATUS_EXCLUDED
 from adapters.sweep_hash import compute_result_sha256
 from adapters.sweep_heatmap import compute_heatmap
@@ -39,7 +46,7 @@ from tests.unit.sweep_twins import (
 
 METRICS = st.sampled_from(["sharpe", "volatility", "n_trades"])
 MIN_TRADES = st.sampled_from([0, 2])
-EXAMPLES = settings(max_examples=60, deadline=None)
+EXAMPLES = settings(max_examples=40, deadline=None)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -48,8 +55,9 @@ def small_pieces() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sweep_field, "_BLOCK", 7)
         patch.setattr(sweep_field, "_MAX_IN_MEMORY", 40)
-        patch.setattr(sweep_heatmap, "_BATCH", 9)
-        patch.setattr(sweep_marginals, "_BATCH", 9)
+        for module in (sweep_heatmap, sweep_marginals, sweep_quantiles):
+            patch.setattr(module, "MAX_SELECTED", 9)
+        patch.setattr(sweep_quantiles, "_N_PIVOTS", 2)
         patch.setattr(sweep_plateau, "_PIECE", 5)
         patch.setattr(sweep_plateau, "_N_SEEDS", 3)
         patch.setattr(sweep_tops, "_PIECE", 4)
@@ -201,7 +209,7 @@ def test_importance_equals_its_twin(sweep: Sweep, metric: str, least: int) -> No
     assert found["variance"] == pytest.approx(np.var(values))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(sweeps(), METRICS, MIN_TRADES)
 def test_the_plateau_equals_its_twin(sweep: Sweep, metric: str, least: int) -> None:
     found = find_plateau(sweep.columns, sweep.spec, metric, least)
