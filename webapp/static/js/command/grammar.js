@@ -133,7 +133,8 @@ export function hintCommand(text, boot) {
   if (tokens[0]?.toUpperCase() === "SWEEP") return hintSweep(tokens.slice(1), boot);
   const rule = tokens.length > 1 ? findRule(boot, tokens[1]) : undefined;
   if (!rule) return "";
-  const given = tokens.slice(2).filter((token) => !token.includes("=") && !RANGE.test(token) && token.toUpperCase() !== "GO");
+  const given = tokens.slice(2).filter((token) => !token.includes("=") && !RANGE.test(token)
+    && token.toUpperCase() !== "GO");
   const names = rule.parameters.slice(given.length).map((field) => field.name);
   return [...names, "from-to", "name=value", "GO"].join(" ");
 }

@@ -54,7 +54,8 @@ function setNamed(request, rule, boot, token) {
   else if (name === "where") request.where.push(text);
   else if (name === "adjust") request.adjust = text.toLowerCase() !== "false";
   else if (name === "min_trades") request.min_trades = readCount(name, text);
-  else if (name === "random" || name === "adaptive") Object.assign(request.search, { method: name, n: readCount(name, text) });
+  else if (name === "random" || name === "adaptive") Object.assign(request.search,
+    { method: name, n: readCount(name, text) });
   else if (name === "seed") request.search.seed = readCount(name, text);
   else if (name === "tags") request.tags = text.split(",").filter(Boolean);
   else {
@@ -74,7 +75,8 @@ function readCount(name, text) {
  * @param {import("../lib/boot.js").Boot} boot @returns {Array<{value: string, note: string}>}
  */
 export function completeSweep(done, last, boot) {
-  if (done.length === 0) return boot.datasets.map((item) => ({ value: item.symbol, note: `${item.n_bars.toLocaleString("en-US")} bars` }));
+  if (done.length === 0) return boot.datasets.map((item) =>
+    ({ value: item.symbol, note: `${item.n_bars.toLocaleString("en-US")} bars` }));
   if (done.length === 1) return boot.rules.map((rule) => ({ value: rule.name.toUpperCase(), note: rule.summary }));
   const rule = findRule(boot, done[1]);
   if (!rule) return [];
@@ -84,7 +86,8 @@ export function completeSweep(done, last, boot) {
   const isFree = ({ value }) => !used.has(value.split("=")[0]);
   return [
     ...(last === "" && done.length > 2 ? [{ value: "GO", note: "sweep it" }] : []),
-    ...rule.parameters.map((field) => ({ value: `${field.name}=${suggestRange(field) || ""}`, note: field.help })).filter(isFree),
+    ...rule.parameters.map((field) => ({ value: `${field.name}=${suggestRange(field) || ""}`, note: field.help }))
+      .filter(isFree),
     ...boot.trading.map((field) => ({ value: `${field.name}=`, note: field.help })).filter(isFree),
     ...Object.entries(OPTIONS).map(([name, note]) => ({ value: `${name}=`, note })).filter(isFree),
   ];
@@ -97,7 +100,9 @@ function completeValue(name, fields) {
   return values.map((value) => ({ value: `${name}=${value}`, note: field?.help || OPTIONS[name] || "" }));
 }
 
-/** What the rest of the line may hold. @param {string[]} tokens after SWEEP @param {import("../lib/boot.js").Boot} boot */
+/**
+ * What the rest of the line may hold. @param {string[]} tokens after SWEEP @param {import("../lib/boot.js").Boot} boot
+ */
 export function hintSweep(tokens, boot) {
   const rule = tokens.length > 1 ? findRule(boot, tokens[1]) : undefined;
   if (!rule) return "symbol rule name=from..to:step GO";

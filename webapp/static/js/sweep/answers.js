@@ -26,8 +26,10 @@ export function readDistribution({ metric, distribution }) {
   const show = (value) => formatMetric(metric, value);
   const outside = below + above;
   return { n, histogram: { edges, counts }, positive,
-    note: [`${formatCount(n)} combinations`, `median ${show(at["0.5"])}`, `5–95 % ${show(at["0.05"])} to ${show(at["0.95"])}`,
-      `${formatPercent(positive, 1)} above 0`, outside > 0 && `${formatCount(outside)} beyond the bars`].filter(Boolean) };
+    note: [`${formatCount(n)} combinations`, `median ${show(at["0.5"])}`,
+      `5–95 % ${show(at["0.05"])} to ${show(at["0.95"])}`,
+      `${formatPercent(positive, 1)} above 0`, outside > 0 && `${formatCount(outside)} beyond the bars`]
+        .filter(Boolean) };
 }
 
 /**
@@ -39,10 +41,14 @@ export function readImportance({ effects, rest }) {
   const shares = (effects || []).filter((effect) => effect.share >= LEAST_SHARE)
     .map(({ axes, share }) => ({ text: axes.join(" × "), share, isRest: false }))
     .sort((one, other) => other.share - one.share).slice(0, MOST_SHARES);
-  return typeof rest === "number" && shares.length ? [...shares, { text: "3-way and above", share: rest, isRest: true }] : shares;
+  return typeof rest === "number" && shares.length ? [...shares, { text: "3-way and above", share: rest, isRest: true }]
+    : shares;
 }
 
-/** Rows and upright axes of /parallel. @param {Object} answer @returns {{rows: Object[], axes: Object[], metric: string, nAll: number}} */
+/**
+ * Rows and upright axes of /parallel. @param {Object} answer @returns {{rows: Object[], axes: Object[], metric:
+ *   string, nAll: number}}
+ */
 export function readParallel({ metric, rows, axes, total }) {
   return { rows, axes, metric, nAll: total };
 }

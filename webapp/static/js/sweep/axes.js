@@ -5,7 +5,8 @@ import { readLevels } from "./space.js";
 
 /**
  * @typedef {Object} SweptAxis
- * @property {string} name @property {"dataset"|"params"|"trading"} group @property {string|any[]} values SPEC text or a list
+ * @property {string} name @property {"dataset"|"params"|"trading"} group @property {string|any[]} values SPEC text or
+ *   a list
  */
 
 /**
@@ -14,11 +15,13 @@ import { readLevels } from "./space.js";
  * @returns {SweptAxis[]}
  */
 export function buildAxes(spec, boot) {
-  const pick = (group, names, values) => names.filter((name) => name in values).map((name) => ({ name, group, values: values[name] }));
+  const pick = (group, names, values) => names.filter((name) => name in values)
+    .map((name) => ({ name, group, values: values[name] }));
   const symbols = spec.datasets.map((item) => item.symbol);
   const labels = new Set(symbols).size === symbols.length ? symbols : spec.datasets.map((item) => item.sha256);
   return [...(labels.length > 1 ? [{ name: "dataset", group: "dataset", values: labels }] : []),
-    ...pick("params", findRule(boot, spec.rule)?.parameters.map((field) => field.name) || Object.keys(spec.space), spec.space),
+    ...pick("params", findRule(boot, spec.rule)?.parameters.map((field) => field.name) || Object.keys(spec.space),
+      spec.space),
     ...pick("trading", boot.trading.map((field) => field.name), spec.trading_space)];
 }
 
@@ -59,6 +62,7 @@ export function findEdges(sweep, row) {
   return sweep.axes.filter(({ name, values }) => {
     const levels = axisLevels(sweep, name, 100_000).filter((value) => typeof value === "number");
     const value = levelIn(row, name);
-    return !Array.isArray(values) && levels.length > 1 && (value === Math.min(...levels) || value === Math.max(...levels));
+    return !Array.isArray(values) && levels.length > 1
+      && (value === Math.min(...levels) || value === Math.max(...levels));
   }).map((axis) => axis.name);
 }

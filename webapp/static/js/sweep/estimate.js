@@ -27,11 +27,13 @@ export function describeEstimate(counts, answer) {
     return [line("hint", grid), line("", h("span", { class: "word", text: "!" }), ` ${first.message}`)];
   }
   if (!answer?.estimate) return [line("hint", grid), total(product, "points"), line("hint", answer?.text || "…")];
-  const { n_combinations: n, n_excluded: nExcluded, n_points: nPoints, seconds, rate, rate_source: source } = answer.estimate;
+  const { n_combinations: n, n_excluded: nExcluded, n_points: nPoints, seconds, rate,
+    rate_source: source } = answer.estimate;
   const excluded = nExcluded ? `${formatCount(nExcluded)} of ${formatCount(nPoints)} points excluded` : "";
   return [line("hint", grid),
     n === null ? total(nPoints, "points, some excluded") : total(n, n === 1 ? "combination" : "combinations"),
-    excluded && line("hint", excluded), line("hint", `about ${formatDuration(seconds)} at ${formatShort(rate)}/s, ${source}`)];
+    excluded && line("hint", excluded), line("hint",
+      `about ${formatDuration(seconds)} at ${formatShort(rate)}/s, ${source}`)];
 }
 
 function line(className, ...content) {

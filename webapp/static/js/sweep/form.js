@@ -68,7 +68,8 @@ export class SweepForm {
     const dataset = this.add(buildRow("dataset", "dataset", buildSelect("dataset", datasets)));
     const start = this.add(buildRow("start", "from", buildInput("start", "first bar")));
     const end = this.add(buildRow("end", "to", buildInput("end", "last bar")));
-    const adjust = this.add(buildRow("adjust", "prices", buildSelect("adjust", [["true", "adjusted"], ["false", "raw"]])));
+    const adjust = this.add(buildRow("adjust", "prices",
+      buildSelect("adjust", [["true", "adjusted"], ["false", "raw"]])));
     adjust.read = () => (adjust.input.value === "false" ? false : undefined);
     adjust.write = (value) => { adjust.input.value = value === false ? "false" : "true"; };
     fill($("#fields-dataset"), dataset.row, h("p", { id: "dataset-summary", class: "field-help" }),
@@ -125,7 +126,8 @@ export class SweepForm {
     };
     control.write(text);
     const readText = () => input.value.trim() || String(field.default ?? "off");
-    control.read = () => (readText() === String(field.default ?? "off") && group === "trading" ? undefined : readText());
+    control.read = () => (readText() === String(field.default ?? "off") && group === "trading" ? undefined
+      : readText());
     this.axes.set(path, {
       count: () => parseSpec(readText(), field).count ?? null,
       fault: () => parseSpec(readText(), field).fault ?? null,
@@ -165,7 +167,8 @@ export class SweepForm {
     const others = this.boot.datasets.filter((item) => item.symbol !== value);
     $("#more-datasets").hidden = !others.length;
     fill($("#fields-datasets"), others.map((item) => h("label", { class: "check" },
-      h("input", { type: "checkbox", name: "datasets", value: item.symbol, checked: chosen.has(item.symbol) }), item.symbol)));
+      h("input", { type: "checkbox", name: "datasets", value: item.symbol, checked: chosen.has(item.symbol) }),
+        item.symbol)));
   }
 
   moreDatasets() {
@@ -176,10 +179,12 @@ export class SweepForm {
   read() {
     const value = (path) => this.controls.get(path).read();
     const collect = (group) => Object.fromEntries([...this.controls].filter(([path]) => path.startsWith(`${group}.`))
-      .map(([path, control]) => [path.slice(group.length + 1), control.read()]).filter(([, text]) => text !== undefined));
+      .map(([path, control]) => [path.slice(group.length + 1), control.read()])
+        .filter(([, text]) => text !== undefined));
     const more = this.moreDatasets();
     const method = value("search.method");
-    const body = { rule: value("rule"), space: collect("space"), trading: collect("trading"), objective: value("objective"),
+    const body = { rule: value("rule"), space: collect("space"), trading: collect("trading"),
+      objective: value("objective"),
       search: method === "grid" ? { method } : { method, n: toNumber(value("search.n") ?? "1000"),
         seed: toNumber(value("search.seed") ?? "0") } };
     if (more.length) body.datasets = [value("dataset"), ...more];
@@ -202,7 +207,8 @@ export class SweepForm {
     for (const box of this.form.querySelectorAll("[name=datasets]")) box.checked = more.includes(box.value);
     if (more.length) $("#more-datasets").open = true;
     for (const name of ["start", "end", "adjust"]) this.controls.get(name).write(body[name]);
-    for (const field of rule.parameters) this.controls.get(`space.${field.name}`).write(body.space?.[field.name] ?? field.default);
+    for (const field of rule.parameters) this.controls.get(`space.${field.name}`).write(body.space?.[field.name]
+      ?? field.default);
     for (const field of this.boot.trading) this.controls.get(`trading.${field.name}`).write(body.trading?.[field.name] === undefined ? field.default : body.trading[field.name]);
     const { method = "grid", n, seed } = body.search || {};
     this.controls.get("search.method").write(method);
@@ -217,7 +223,8 @@ export class SweepForm {
 
   /** Values of every axis in the order of the space. */
   get counts() {
-    const ofGroup = (group) => [...this.axes].filter(([path]) => path.startsWith(group)).map(([, axis]) => axis.count());
+    const ofGroup = (group) => [...this.axes].filter(([path]) => path.startsWith(group))
+      .map(([, axis]) => axis.count());
     return [1 + this.moreDatasets().length, ...ofGroup("space"), ...ofGroup("trading")];
   }
 

@@ -22,7 +22,8 @@ export function showHeading(sweep, boot) {
   const nAxes = sweep.axes.length;
   const parts = [`${nAxes} ${nAxes === 1 ? "parameter" : "parameters"}`, describeSearch(spec.search),
     `objective ${metricLabel(objective)} (${SMALLER_IS_BETTER.includes(objective) ? "min" : "max"})`,
-    sweep.n_combinations === null ? `${formatShort(sweep.n_points)} points` : `${formatCount(sweep.n_combinations)} combinations`,
+    sweep.n_combinations === null ? `${formatShort(sweep.n_points)} points`
+      : `${formatCount(sweep.n_combinations)} combinations`,
     sweep.n_excluded ? `${formatCount(sweep.n_excluded)} excluded` : "",
     `${formatCount(sweep.chunks.total)} ${sweep.chunks.total === 1 ? "chunk" : "chunks"}`];
   fill(heading, h("h1", { text: "SWEEP" }), h("span", { class: "text", text: `${symbols} ${title}` }),
@@ -38,20 +39,28 @@ export function showAssumptions({ spec, axes, warnings, result_sha256: hash }) {
   const swept = new Set(axes.map((axis) => axis.name));
   const { trading } = spec;
   const say = (name, format) => (swept.has(name) ? `${name} swept` : format(trading[name]));
-  const costs = [say("fee_rate", (value) => `${formatPercent(value)} fee`), (swept.has("fee_fixed") || trading.fee_fixed) && say("fee_fixed", (value) => `${formatShort(value)} fixed`),
-    (swept.has("slippage") || trading.slippage) && say("slippage", (value) => `${formatPercent(value)} slip`)].filter(Boolean).join(" + ");
+  const costs = [say("fee_rate", (value) => `${formatPercent(value)} fee`),
+    (swept.has("fee_fixed") || trading.fee_fixed) && say("fee_fixed", (value) => `${formatShort(value)} fixed`),
+    (swept.has("slippage") || trading.slippage) && say("slippage", (value) => `${formatPercent(value)} slip`)]
+      .filter(Boolean).join(" + ");
   const size = say("size", (value) => (trading.size_type === "percent" ? formatPercent(value, 0) : formatShort(value)));
   const stops = [["stop_loss", "stop"], ["take_profit", "take"], ["trailing_stop", "trail"]]
-    .filter(([name]) => swept.has(name) || trading[name]).map(([name, word]) => (swept.has(name) ? `${word} swept` : `${word} ${formatPercent(trading[name], 1)}`));
+    .filter(([name]) => swept.has(name) || trading[name])
+      .map(([name, word]) => (swept.has(name) ? `${word} swept` : `${word} ${formatPercent(trading[name], 1)}`));
   const items = [["FILL", say("fill", (value) => value.replaceAll("_", " "))], ["COSTS", `${costs} per side`],
-    ["PRICES", spec.datasets.every((item) => item.adjusted) ? "split + dividend adjusted" : spec.datasets.some((item) => item.adjusted) ? "adjusted where the file has it" : "raw"],
-    ["SIZE", `${size}, ${say("direction", (value) => value.replaceAll("_", " "))}`], ["STOPS", stops.join(", ") || "none"],
+    ["PRICES", spec.datasets.every((item) => item.adjusted) ? "split + dividend adjusted"
+      : spec.datasets.some((item) => item.adjusted) ? "adjusted where the file has it" : "raw"],
+    ["SIZE", `${size}, ${say("direction", (value) => value.replaceAll("_", " "))}`],
+      ["STOPS", stops.join(", ") || "none"],
     ["RF", say("risk_free", (value) => formatPercent(value, 1))],
-    ...(spec.min_trades ? [["MIN TRADES", formatCount(spec.min_trades)]] : []), ...(spec.where?.length ? [["WHERE", spec.where.join(", ")]] : []),
+    ...(spec.min_trades ? [["MIN TRADES", formatCount(spec.min_trades)]] : []),
+      ...(spec.where?.length ? [["WHERE", spec.where.join(", ")]] : []),
     ...(hash ? [["RESULT", `sha256 ${hash.slice(0, 12)}`]] : [])];
   fill($("#assumptions"), items.map(([name, text]) => h("span", {}, h("i", { text: name }), text)),
-    warnings.length > 0 && h("span", { class: "warnings", tabindex: "0", data: { tip: warnings.map((item) => item.message).join("\n") } },
-      h("span", { class: "word", text: warnings.length === 1 ? "1 WARNING" : `${warnings.length} WARNINGS` }), ` ${warnings[0].message}`));
+    warnings.length > 0 && h("span", { class: "warnings", tabindex: "0",
+      data: { tip: warnings.map((item) => item.message).join("\n") } },
+      h("span", { class: "word", text: warnings.length === 1 ? "1 WARNING" : `${warnings.length} WARNINGS` }),
+        ` ${warnings[0].message}`));
 }
 
 /**
@@ -65,9 +74,11 @@ export function requestOf(spec, boot) {
     .map(([name, value]) => [name, Array.isArray(value) ? value.join(",") : shorten(String(value))]));
   const symbols = spec.datasets.map((item) => item.symbol);
   // Without an adjusted close prices are raw whatever is asked for.
-  const isRawByChoice = spec.datasets.some((item) => !item.adjusted && findDataset(boot, item.symbol)?.has_adjustment !== false);
+  const isRawByChoice = spec.datasets.some((item) => !item.adjusted
+    && findDataset(boot, item.symbol)?.has_adjustment !== false);
   return { ...(symbols.length > 1 ? { datasets: symbols } : { dataset: symbols[0] }), rule: spec.rule,
-    space: { ...spec.params, ...write(spec.space) }, trading: { ...spec.trading, ...write(spec.trading_space) }, where: spec.where,
+    space: { ...spec.params, ...write(spec.space) }, trading: { ...spec.trading, ...write(spec.trading_space) },
+      where: spec.where,
     objective: spec.objective, min_trades: spec.min_trades, search: spec.search,
     start: spec.start ?? undefined, end: spec.end ?? undefined, adjust: isRawByChoice ? false : undefined };
 }

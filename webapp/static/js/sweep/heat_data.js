@@ -57,18 +57,21 @@ export function layoutHeatmap(width, height, nX, nY) {
 
 /** Every k-th of `count` labels, so that no two touch. @param {number} count @param {number} most */
 export function pickTicks(count, most) {
-  const stride = [1, 2, 5, 10, 20, 25, 50, 100].find((step) => count / step <= Math.max(most, 1)) || Math.ceil(count / 2);
+  const stride = [1, 2, 5, 10, 20, 25, 50, 100].find((step) => count / step <= Math.max(most, 1))
+    || Math.ceil(count / 2);
   return Array.from({ length: Math.ceil(count / stride) }, (_, idx) => idx * stride);
 }
 
 /**
  * Range of the colours with its gridlines.
- * @param {number|null} min @param {number|null} max @returns {{min: number, max: number, ticks: number[], share: (value: number) => number}|null}
+ * @param {number|null} min @param {number|null} max @returns {{min: number, max: number, ticks: number[], share:
+ *   (value: number) => number}|null}
  */
 export function colorScale(min, max) {
   if (min === null || max === null) return null;
   const span = max - min || 1;
-  return { min, max, ticks: max > min ? valueTicks(min, max, 5, false) : [min], share: (value) => (max > min ? (value - min) / span : 0.7) };
+  return { min, max, ticks: max > min ? valueTicks(min, max, 5, false) : [min],
+    share: (value) => (max > min ? (value - min) / span : 0.7) };
 }
 
 /** What a column, row or bin holds. @param {{values: any[], last_values?: any[]}} axis @param {number} idx */
@@ -88,12 +91,14 @@ export function placeOnAxis(axis, row) {
   const value = levelIn(row, axis.name);
   let at = axis.values.findIndex((each) => isSameLevel(each, value));
   if (at < 0 && axis.last_values) {
-    at = axis.values.findIndex((first, idx) => typeof value === "number" && first <= value && (axis.last_values[idx] === null || value <= axis.last_values[idx]));
+    at = axis.values.findIndex((first, idx) => typeof value === "number" && first <= value
+      && (axis.last_values[idx] === null || value <= axis.last_values[idx]));
   }
   return at < 0 ? null : at;
 }
 
 function isSameLevel(one, other) {
-  if (typeof one === "number" && typeof other === "number") return Math.abs(one - other) <= 1e-9 * Math.max(Math.abs(one), 1);
+  if (typeof one === "number"
+    && typeof other === "number") return Math.abs(one - other) <= 1e-9 * Math.max(Math.abs(one), 1);
   return (one ?? null) === (other ?? null);
 }

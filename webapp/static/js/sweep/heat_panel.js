@@ -25,16 +25,19 @@ export class HeatPanel {
     this.readout = h("p", { id: "heat-readout", class: "heat-readout", role: "status" });
     this.plot = h("div", { class: "heat-plot" });
     this.legend = h("p", { class: "heat-legend" });
-    fill(root, h("header", { class: "panel-head" }, h("h2", { text: "Heat map" }), this.controls), this.fixedRow, this.plot,
+    fill(root, h("header", { class: "panel-head" }, h("h2", { text: "Heat map" }), this.controls), this.fixedRow,
+      this.plot,
       this.readout, this.legend);
-    this.map = new HeatMap(this.plot, { onMove: (cell) => this.read(cell), onOpen: ({ x, y }) => handlers.onOpen(this.answer.index[y][x]) });
+    this.map = new HeatMap(this.plot, { onMove: (cell) => this.read(cell),
+      onOpen: ({ x, y }) => handlers.onOpen(this.answer.index[y][x]) });
   }
 
   /** Take what the address holds. @param {Object<string, string>} address */
   restore(address) {
     this.query = { x: address.x || null, y: address.y || null, metric: address.metric || null,
       other: OTHERS.includes(address.other) ? address.other : "best",
-      fixed: Object.fromEntries(Object.entries(address).filter(([name]) => name.startsWith("fix.")).map(([name, value]) => [name.slice(4), value])) };
+      fixed: Object.fromEntries(Object.entries(address).filter(([name]) => name.startsWith("fix."))
+        .map(([name, value]) => [name.slice(4), value])) };
   }
 
   /** @param {Object} sweep */
@@ -47,14 +50,17 @@ export class HeatPanel {
     const { x, y, metric, other, fixed } = this.query;
     // Two axes that are the same make no picture: the other one moves away.
     if (x && x === y) this.query["x" in changes ? "y" : "x"] = axisNames(this.sweep).find((name) => name !== x) || null;
-    const held = Object.fromEntries(axisNames(this.sweep).map((name) => [`fix.${name}`, other === "fixed" ? fixed[name] ?? null : null]));
-    this.handlers.onQuery({ x, y: this.query.y, metric, other: other === "best" ? null : other, ...held, ...{ x: this.query.x } });
+    const held = Object.fromEntries(axisNames(this.sweep)
+      .map((name) => [`fix.${name}`, other === "fixed" ? fixed[name] ?? null : null]));
+    this.handlers.onQuery({ x, y: this.query.y, metric, other: other === "best" ? null : other, ...held,
+      ...{ x: this.query.x } });
     this.load();
   }
 
   async load() {
     const { x, y, metric, other, fixed } = this.query;
-    const answer = await this.handlers.ask({ x, y, metric, other: other === "best" ? null : other, ...(other === "fixed" ? this.held(fixed) : {}) });
+    const answer = await this.handlers.ask({ x, y, metric, other: other === "best" ? null : other,
+      ...(other === "fixed" ? this.held(fixed) : {}) });
     if (!answer) return;
     this.answer = answer;
     this.drawControls();
@@ -82,7 +88,9 @@ export class HeatPanel {
     const bins = [x, y].filter((axis) => axis.binned);
     const least = this.sweep.spec.min_trades;
     fill(this.legend, h("span", { text: least ? `– fewer than ${formatCount(least)} trades` : "– not defined" }),
-      h("span", { text: this.answer.complete ? "blank: excluded by a constraint" : "▪ not computed yet, or excluded" }), bins.map((axis) => h("span", { text: `${axis.name}: ${formatCount(axis.n_values)} values in ${axis.values.length} ranges` })),
+      h("span", { text: this.answer.complete ? "blank: excluded by a constraint" : "▪ not computed yet, or excluded" }),
+        bins.map((axis) => h("span",
+        { text: `${axis.name}: ${formatCount(axis.n_values)} values in ${axis.values.length} ranges` })),
     h("span", { text: "⏎ or click opens the cell as a run" }));
   }
 
@@ -97,14 +105,18 @@ export class HeatPanel {
     const { x, y, metric, other } = this.answer;
     const names = axisNames(this.sweep);
     const select = (name, label, values, value) => h("label", { class: "heat-select" }, h("span", { text: label }),
-      h("select", { id: `heat-${name}`, class: "form-select", on: { change: (event) => this.change({ [name]: event.target.value }) } },
+      h("select", { id: `heat-${name}`, class: "form-select",
+        on: { change: (event) => this.change({ [name]: event.target.value }) } },
         values.map(([each, text]) => h("option", { value: each, text, selected: each === value }))));
     const focused = document.activeElement?.id;
     fill(this.controls,
-      select("x", "x", names.map((name) => [name, name]), x.name), select("y", "y", names.map((name) => [name, name]), y.name),
+      select("x", "x", names.map((name) => [name, name]), x.name),
+        select("y", "y", names.map((name) => [name, name]), y.name),
       select("metric", "of", HEADLINE_METRICS.map((name) => [name, metricLabel(name)]), metric),
-      this.rest.length > 0 && h("span", { class: "tool-group", role: "group", "aria-label": "Other parameters" }, h("span", { class: "second", text: "others" }),
-        OTHERS.map((name) => h("button", { type: "button", id: `other-${name}`, class: "btn btn-small toggle", "aria-pressed": String(name === other), text: name,
+      this.rest.length > 0 && h("span", { class: "tool-group", role: "group", "aria-label": "Other parameters" },
+        h("span", { class: "second", text: "others" }),
+        OTHERS.map((name) => h("button", { type: "button", id: `other-${name}`, class: "btn btn-small toggle",
+          "aria-pressed": String(name === other), text: name,
           on: { click: () => this.change({ other: name }) } }))));
     this.fixedRow.hidden = other !== "fixed" || !this.rest.length;
     fill(this.fixedRow, this.rest.map((name) => this.fixedSelect(name)));
@@ -112,11 +124,14 @@ export class HeatPanel {
   }
 
   fixedSelect(name) {
-    const given = this.answer.fixed?.[name] ?? this.query.fixed[name] ?? (this.sweep.best ? levelIn(this.sweep.best, name) : undefined);
+    const given = this.answer.fixed?.[name] ?? this.query.fixed[name]
+      ?? (this.sweep.best ? levelIn(this.sweep.best, name) : undefined);
     const values = axisLevels(this.sweep, name, MOST_LEVELS);
-    return h("label", { class: "heat-select" }, h("span", { text: name }), h("select", { id: `fix-${name}`, class: "form-select",
+    return h("label", { class: "heat-select" }, h("span", { text: name }),
+      h("select", { id: `fix-${name}`, class: "form-select",
       on: { change: (event) => this.change({ fixed: { ...this.query.fixed, [name]: event.target.value } }) } },
-      values.map((value) => h("option", { value: formatLevel(value), text: formatLevel(value), selected: formatLevel(value) === formatLevel(given) }))));
+      values.map((value) => h("option", { value: formatLevel(value), text: formatLevel(value),
+        selected: formatLevel(value) === formatLevel(given) }))));
   }
 
   read(cell) {

@@ -14,7 +14,8 @@ const CASING = "#0b0d10";
 export class HeatMap {
   /**
    * @param {HTMLElement} root
-   * @param {{onMove: (cell: {x: number, y: number}|null) => void, onOpen: (cell: {x: number, y: number}) => void}} handlers
+   * @param {{onMove: (cell: {x: number, y: number}|null) => void, onOpen: (cell: {x: number, y: number}) => void}}
+   *   handlers
    */
   constructor(root, handlers) {
     this.handlers = handlers;
@@ -100,7 +101,8 @@ export class HeatMap {
     this.drawCells(ctx);
     this.drawAxes(ctx, height);
     if (this.scale) this.drawLegend(ctx);
-    for (const mark of this.marks) (mark.kind === "plateau" ? drawFrame : drawTarget)(ctx, this.layout, mark, this.data);
+    for (const mark of this.marks) (mark.kind === "plateau" ? drawFrame : drawTarget)(ctx, this.layout, mark,
+      this.data);
     this.drawLabels(ctx);
     if (this.cell) outline(ctx, this.layout, this.cell, COLORS.text, 2);
   }
@@ -134,10 +136,12 @@ export class HeatMap {
     ctx.fillStyle = COLORS.second;
     ctx.textBaseline = "middle";
     ctx.textAlign = "right";
-    for (const y of yTicks) ctx.fillText(formatLevel(this.data.y.values[y]).slice(0, 6), plot.left - 6, place(0, y).top + cell.height / 2);
+    for (const y of yTicks) ctx.fillText(formatLevel(this.data.y.values[y]).slice(0, 6), plot.left - 6,
+      place(0, y).top + cell.height / 2);
     ctx.textAlign = "center";
     for (const x of xTicks) {
-      ctx.fillText(formatLevel(this.data.x.values[x]).slice(0, 7), plot.left + (x + 0.5) * cell.width, plot.top + plot.height + 11);
+      ctx.fillText(formatLevel(this.data.x.values[x]).slice(0, 7), plot.left + (x + 0.5) * cell.width,
+        plot.top + plot.height + 11);
     }
     ctx.fillText(this.data.x.name, plot.left + plot.width / 2, height - 9);
     ctx.save();
@@ -170,7 +174,8 @@ export class HeatMap {
       const width = ctx.measureText(mark.text).width + 8;
       const reach = (mark.kind === "plateau" ? 1.5 : 0.5) * cell.width + 12;
       const middle = left + cell.width / 2;
-      const x = middle + reach + width < plot.left + plot.width ? middle + reach : Math.max(middle - reach - width, plot.left);
+      const x = middle + reach + width < plot.left + plot.width ? middle + reach
+        : Math.max(middle - reach - width, plot.left);
       let y = top + cell.height / 2 - 8;
       const above = taken.find((box) => Math.abs(box.y - y) < 17 && x < box.x + box.width && box.x < x + width);
       if (above) y = above.y + 17;

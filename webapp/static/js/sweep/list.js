@@ -18,7 +18,8 @@ export class SweepList {
     this.chosen = null;
     this.sweeps = [];
     this.table = h("table", { class: "grid list", id: "sweeps-table", role: "grid", "aria-label": "Recent sweeps" });
-    this.scroller = h("div", { class: "scroll", id: "sweeps-scroll", tabindex: "0", role: "group", "aria-label": "Recent sweeps; arrows move, Enter opens" }, this.table);
+    this.scroller = h("div", { class: "scroll", id: "sweeps-scroll", tabindex: "0", role: "group",
+      "aria-label": "Recent sweeps; arrows move, Enter opens" }, this.table);
     fill(root, this.scroller);
     this.scroller.addEventListener("keydown", (event) => this.onKey(event));
     this.table.addEventListener("click", (event) => {
@@ -31,29 +32,39 @@ export class SweepList {
   show(sweeps, details) {
     this.sweeps = sweeps;
     this.chosen = sweeps.some((sweep) => sweep.sweep_id === this.chosen) ? this.chosen : sweeps[0]?.sweep_id;
-    const heads = [["Sweep"], ["Time"], ["State"], ["Data"], ["Rule"], ["Space"], ["Search"], ["Combinations", "n"], ["Took", "n"],
+    const heads = [["Sweep"], ["Time"], ["State"], ["Data"], ["Rule"], ["Space"], ["Search"], ["Combinations", "n"],
+      ["Took", "n"],
       ["Objective"], ["Raw best", "n"], ["Plateau", "n"], ["Tags"]];
-    fill(this.table, h("thead", {}, h("tr", {}, heads.map(([text, className]) => h("th", { scope: "col", class: className || null, text })))),
+    fill(this.table, h("thead", {}, h("tr", {},
+      heads.map(([text, className]) => h("th", { scope: "col", class: className || null, text })))),
       h("tbody", {}, sweeps.length ? sweeps.map((sweep) => this.row(sweep, details.get(sweep.sweep_id)))
-        : h("tr", {}, h("td", { colspan: heads.length, class: "second", text: "No sweep yet: the form holds a space to begin with; press Sweep, or type SWEEP AAPL RSI window=2..30 oversold=10..40 GO." }))));
+        : h("tr", {}, h("td", { colspan: heads.length, class: "second",
+          text: "No sweep yet: the form holds a space to begin with; press Sweep, or type SWEEP AAPL RSI window=2..30 oversold=10..40 GO." }))));
   }
 
   row(sweep, detail) {
-    const figure = (row, value) => h("td", { class: "n", text: row ? formatMetric(sweep.objective, value(row)) : DASH });
-    const cells = [h("a", { href: `/sweep/${sweep.sweep_id}`, tabindex: "-1", text: shortId(sweep.sweep_id) }), formatStamp(sweep.submitted_at).slice(5), stateCell(sweep),
+    const figure = (row, value) => h("td", { class: "n", text: row ? formatMetric(sweep.objective, value(row))
+      : DASH });
+    const cells = [h("a", { href: `/sweep/${sweep.sweep_id}`, tabindex: "-1", text: shortId(sweep.sweep_id) }),
+      formatStamp(sweep.submitted_at).slice(5), stateCell(sweep),
       sweep.symbol, findRule(this.boot, sweep.rule)?.title || sweep.rule,
-      h("span", { class: "second clip space-names", text: (detail?.axes || []).map((axis) => axis.name).join(" × ") }), sweep.method];
-    return h("tr", { data: { sweep: sweep.sweep_id }, "aria-selected": String(sweep.sweep_id === this.chosen) }, cells.map((cell) => h("td", {}, cell)),
-      h("td", { class: "n", text: sweep.n_combinations === null ? formatShort(sweep.n_points) : formatCount(sweep.n_combinations) }),
+      h("span", { class: "second clip space-names", text: (detail?.axes || []).map((axis) => axis.name).join(" × ") }),
+        sweep.method];
+    return h("tr", { data: { sweep: sweep.sweep_id }, "aria-selected": String(sweep.sweep_id === this.chosen) },
+      cells.map((cell) => h("td", {}, cell)),
+      h("td", { class: "n", text: sweep.n_combinations === null ? formatShort(sweep.n_points)
+        : formatCount(sweep.n_combinations) }),
       h("td", { class: "n", text: formatDuration(secondsOf(sweep)) }), h("td", { text: metricLabel(sweep.objective) }),
-      figure(detail?.best, (best) => best.metrics[sweep.objective]), figure(detail?.plateau, (plateau) => plateau.metrics[sweep.objective]),
+      figure(detail?.best, (best) => best.metrics[sweep.objective]),
+        figure(detail?.plateau, (plateau) => plateau.metrics[sweep.objective]),
       h("td", { class: "amber clip", text: sweep.tags.join(", ") }));
   }
 
   onKey(event) {
     const at = this.sweeps.findIndex((sweep) => sweep.sweep_id === this.chosen);
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-    if (step && this.sweeps.length) this.choose(Math.min(Math.max(at + step * (event.shiftKey ? 10 : 1), 0), this.sweeps.length - 1));
+    if (step && this.sweeps.length) this.choose(Math.min(Math.max(at + step * (event.shiftKey ? 10 : 1), 0),
+      this.sweeps.length - 1));
     else if (event.key === "Enter" && this.chosen) this.onOpen(this.chosen);
     else return;
     event.preventDefault();
@@ -72,7 +83,8 @@ export class SweepList {
 function stateCell(sweep) {
   if (sweep.state === "failed") return h("span", { class: "word", text: "FAILED" });
   const share = isTerminal(sweep.state) ? "" : ` ${formatPercent(sweep.progress, 0)}`;
-  return h("span", { class: sweep.state === "succeeded" ? "second" : "amber", text: (WORDS[sweep.state] || sweep.state) + share });
+  return h("span", { class: sweep.state === "succeeded" ? "second" : "amber",
+    text: (WORDS[sweep.state] || sweep.state) + share });
 }
 
 function secondsOf({ started_at: from, finished_at: to }) {

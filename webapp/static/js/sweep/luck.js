@@ -16,7 +16,8 @@ const METRICS = ["total_return", "max_drawdown", "win_rate", "n_trades"];
 
 /**
  * What can be said without statistics that are not there: each a sentence, and whether it speaks for the winner.
- * @param {Object} sweep @param {Object|null} spread of the objective over all combinations @param {{value: number, share: number|null}|null} held of buy and hold, and the share of combinations above it
+ * @param {Object} sweep @param {Object|null} spread of the objective over all combinations @param {{value: number,
+ *   share: number|null}|null} held of buy and hold, and the share of combinations above it
  * @returns {Array<{isGood: boolean|null, text: string}>}
  */
 export function collectFacts(sweep, spread, held) {
@@ -27,19 +28,24 @@ export function collectFacts(sweep, spread, held) {
   say(null, `${formatCount(sweep.n_done)} combinations tried: the best of so many is partly luck`);
   if (!best) return facts;
   const isSame = plateau && plateau.index === best.index;
-  if (isSame) say(true, `the raw best is the plateau too: its ${plateau.n_neighbours} neighbours and it have a median of ${show(plateau.score)}`);
-  else if (plateau) say(true, `plateau: ${show(plateau.metrics[objective])}, and ${show(plateau.score)} as the median of it and its ${plateau.n_neighbours} neighbours`);
+  if (isSame) say(true,
+    `the raw best is the plateau too: ${show(plateau.score)} with its ${plateau.n_neighbours} neighbours`);
+  else if (plateau) say(true,
+    `plateau: ${show(plateau.metrics[objective])}, and ${show(plateau.score)} with its ${plateau.n_neighbours} neighbours`);
   if (!isSame && typeof best.score === "number") {
     const isBroad = plateau && Math.abs(best.score - plateau.score) <= Math.abs(plateau.score) * NEARLY;
-    say(isBroad, `raw best: ${show(best.metrics[objective])}, but ${show(best.score)} as the median of it and its ${best.n_neighbours} neighbours`);
+    say(isBroad, `raw best: ${show(best.metrics[objective])}, ${isBroad ? "and" : "but"} ${show(best.score)} with its ${best.n_neighbours} neighbours`);
   }
   const edges = findEdges(sweep, best);
-  if (edges.length) say(false, `raw best lies on the edge of ${edges.map((name) => `${name} (${formatLevel(levelIn(best, name))})`).join(", ")}: the space may be too small`);
+  if (edges.length) say(false,
+    `raw best on the edge of ${edges.map((name) => `${name} (${formatLevel(levelIn(best, name))})`).join(", ")}: widen the space?`);
   else say(true, "raw best lies inside the space");
   const { n_trades: nTrades } = best.metrics;
   if (nTrades < FEW_TRADES) say(false, `raw best rests on ${formatCount(nTrades)} trades`);
-  if (spread && SIGNED.includes(objective)) say(spread.positive > 0.5, `${formatPercent(spread.positive, 1)} of the combinations have a ${metricLabel(objective)} above 0`);
-  if (held && held.share !== null) say(held.share > 0.5, `${formatPercent(held.share, 1)} are above buy & hold (${show(held.value)})`);
+  if (spread && SIGNED.includes(objective)) say(spread.positive > 0.5,
+    `${formatPercent(spread.positive, 1)} of the combinations have a ${metricLabel(objective)} above 0`);
+  if (held && held.share !== null) say(held.share > 0.5,
+    `${formatPercent(held.share, 1)} are above buy & hold (${show(held.value)})`);
   return facts;
 }
 
@@ -62,24 +68,35 @@ export function chooseAdvice({ best, plateau, state }) {
 export function showLuck(root, sweep, { spread, held, onOpen }) {
   const { best, plateau, objective } = sweep;
   const isOver = sweep.state === "succeeded";
-  const open = (row, id) => row && h("button", { type: "button", id, class: "btn btn-small", "aria-label": `Open the ${id.slice(5)} as a run`,
+  const open = (row, id) => row && h("button",
+    { type: "button", id, class: "btn btn-small", "aria-label": `Open the ${id.slice(5)} as a run`,
     text: "Open", on: { click: () => onOpen(row.index) } });
-  const cell = (row, name) => h("td", { class: `n ${row && metricClass(name, row.metrics[name])}`, text: row ? formatMetric(name, row.metrics[name]) : DASH });
-  const near = (row, value) => h("td", { class: "n", text: row && typeof value === "number" ? formatMetric(objective, value) : DASH });
+  const cell = (row, name) => h("td", { class: `n ${row && metricClass(name, row.metrics[name])}`, text: row
+    ? formatMetric(name, row.metrics[name]) : DASH });
+  const near = (row, value) => h("td", { class: "n", text: row && typeof value === "number"
+    ? formatMetric(objective, value) : DASH });
   fill(root,
-    h("header", { class: "panel-head" }, h("h2", { text: "Luck" }), h("span", { class: "second", text: "raw best against plateau" }),
-      h("span", { class: "push hint", text: isOver ? "" : `provisional, ${formatCount(sweep.chunks.done)} of ${formatCount(sweep.chunks.total)} chunks` })),
+    h("header", { class: "panel-head" }, h("h2", { text: "Luck" }),
+      h("span", { class: "second", text: "raw best against plateau" }),
+      h("span", { class: "push hint", text: isOver ? ""
+        : `provisional, ${formatCount(sweep.chunks.done)} of ${formatCount(sweep.chunks.total)} chunks` })),
     h("table", { class: "grid luck-table" },
       h("caption", { class: "visually-hidden", text: "Raw best against plateau" }),
-      h("thead", {}, h("tr", {}, h("th", { scope: "col", text: "" }), [["Raw best", best, "open-best"], ["Plateau", plateau, "open-plateau"]]
+      h("thead", {}, h("tr", {}, h("th", { scope: "col", text: "" }),
+        [["Raw best", best, "open-best"], ["Plateau", plateau, "open-plateau"]]
         .map(([text, row, id]) => h("th", { scope: "col", class: "n" }, text, " ", open(row, id))))),
       h("tbody", {},
         axisNames(sweep).map((name) => h("tr", {}, h("th", { scope: "row", class: "second", text: name }),
           [best, plateau].map((row) => h("td", { class: "n", text: row ? formatLevel(levelIn(row, name)) : DASH })))),
-        h("tr", { class: "is-main" }, h("th", { scope: "row", text: metricLabel(objective) }), cell(best, objective), cell(plateau, objective)),
-        h("tr", {}, h("th", { scope: "row", text: "median with neighbours" }), near(best, best?.score), near(plateau, plateau?.score)),
-        METRICS.filter((name) => name !== objective).map((name) => h("tr", {}, h("th", { scope: "row", text: metricLabel(name) }), cell(best, name), cell(plateau, name))))),
+        h("tr", { class: "is-main" }, h("th", { scope: "row", text: metricLabel(objective) }), cell(best, objective),
+          cell(plateau, objective)),
+        h("tr", {}, h("th", { scope: "row", text: "median with neighbours" }), near(best, best?.score),
+          near(plateau, plateau?.score)),
+        METRICS.filter((name) => name !== objective)
+          .map((name) => h("tr", {}, h("th", { scope: "row", text: metricLabel(name) }), cell(best, name),
+          cell(plateau, name))))),
     h("ul", { class: "facts-list" }, collectFacts(sweep, spread, held).map(({ isGood, text }) => h("li", {},
-      h("span", { class: isGood === false ? "amber" : "text", "aria-label": isGood === null ? "fact" : isGood ? "for" : "against", text: isGood === null ? "·" : isGood ? "+" : "−" }), text))),
+      h("span", { class: isGood === false ? "amber" : "text", "aria-label": isGood === null ? "fact" : isGood ? "for"
+        : "against", text: isGood === null ? "·" : isGood ? "+" : "−" }), text))),
     h("p", { class: "advice" }, h("span", { class: "amber", "aria-hidden": "true", text: "→ " }), chooseAdvice(sweep)));
 }

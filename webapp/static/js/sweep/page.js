@@ -34,7 +34,8 @@ class SweepPage {
     this.form = new SweepForm($("#sweep-form"), this.boot, {
       onSweep: (body) => this.submit(body), onChange: () => this.echoForm(), estimate: (body) => this.estimate(body) });
     this.status = new SweepStatus($("#sweep-status"), (action) => this.steer(action));
-    this.results = new SweepResults({ onOpen: (index) => this.openCombination(index), onError: (error) => this.explain(error) });
+    this.results = new SweepResults({ onOpen: (index) => this.openCombination(index),
+      onError: (error) => this.explain(error) });
     this.list = new SweepList($("#sweep-list"), this.boot, (id) => this.go(`/sweep/${id}`));
     this.details = new Map();
     this.following = new AbortController();
@@ -91,7 +92,8 @@ class SweepPage {
     this.results.clear();
     this.sweep = null;
     document.body.classList.remove("has-result");
-    for (const id of ["sweep-status", "state-panel", "sweep-list", "edit-tags", "copy-link", "all-sweeps"]) $(`#${id}`).hidden = true;
+    for (const id of ["sweep-status", "state-panel", "sweep-list", "edit-tags", "copy-link",
+      "all-sweeps"]) $(`#${id}`).hidden = true;
     $("#run-tags").textContent = "";
     setStatus("SWEEP", "");
   }
@@ -238,8 +240,11 @@ class SweepPage {
     const isFailed = sweep.state === "failed";
     panel.classList.toggle("is-line", sweep.chunks.done > 0);
     fill(panel, h("div", { class: "state-body" },
-      h("h2", {}, isFailed && h("span", { class: "word", text: "FAILED" }), isFailed ? ` ${sweep.error?.message ? sentence(sweep.error.message) : "Some chunks failed."}` : "Cancelled before anything was computed"),
-      isFailed && h("p", {}, h("span", { class: "amber", text: "DO " }), sweep.error?.remedy ? sentence(sweep.error.remedy)
+      h("h2", {}, isFailed && h("span", { class: "word", text: "FAILED" }), isFailed
+        ? ` ${sweep.error?.message ? sentence(sweep.error.message) : "Some chunks failed."}`
+        : "Cancelled before anything was computed"),
+      isFailed && h("p", {}, h("span", { class: "amber", text: "DO " }), sweep.error?.remedy
+        ? sentence(sweep.error.remedy)
         : "Retry the failed chunks; what is done stays and is shown below."),
       h("p", { class: "hint", text: `sweep ${sweep.sweep_id}` })));
   }
@@ -260,7 +265,8 @@ class SweepPage {
 
   async steer(action) {
     const { sweep } = this;
-    if (action === "cancel" && !await confirmDialog({ title: `Cancel sweep ${shortId(sweep.sweep_id)}`, yes: "Cancel it",
+    if (action === "cancel" && !await confirmDialog({ title: `Cancel sweep ${shortId(sweep.sweep_id)}`,
+      yes: "Cancel it",
       text: "What is not computed yet never will be; the chunks that are done stay." })) return;
     await this.guard(async () => {
       const { state } = await steerSweep(sweep.sweep_id, action);
@@ -276,7 +282,8 @@ class SweepPage {
   async follow(sweepId) {
     const { signal } = this.following;
     try {
-      await followSweep(sweepId, { signal, onState: (sweep, delay) => { showTrouble(null); this.showState(sweep, delay); },
+      await followSweep(sweepId, { signal, onState: (sweep,
+        delay) => { showTrouble(null); this.showState(sweep, delay); },
         onTrouble: (error, wait) => this.reportTrouble(error, () => this.open(sweepId), wait) });
     } catch (error) {
       if (error.name !== "AbortError") this.explain(error, sweepId);
@@ -290,7 +297,8 @@ class SweepPage {
     announce("opening the combination as a run");
     await this.guard(async () => {
       const { run } = await request(`${sweepPath(this.sweep.sweep_id)}/combinations/${index}`);
-      const answer = await request("/api/v1/runs", { method: "POST", json: run, headers: { "Idempotency-Key": newKey() } });
+      const answer = await request("/api/v1/runs",
+        { method: "POST", json: run, headers: { "Idempotency-Key": newKey() } });
       location.assign(`/?run=${answer.run_id}`);
     }, () => this.openCombination(index));
     this.isOpening = false;
@@ -316,14 +324,17 @@ class SweepPage {
     const panel = $("#state-panel");
     panel.hidden = false;
     panel.classList.remove("is-line");
-    fill(panel, h("div", { class: "state-body" }, h("h2", {}, h("span", { class: "word", text: "NOT FOUND" }), " No such sweep"),
-      h("p", { text: error.message }), h("p", {}, h("a", { href: "/sweep", text: "All sweeps" })), h("p", { class: "hint", text: `sweep ${sweepId}` })));
+    fill(panel, h("div", { class: "state-body" },
+      h("h2", {}, h("span", { class: "word", text: "NOT FOUND" }), " No such sweep"),
+      h("p", { text: error.message }), h("p", {}, h("a", { href: "/sweep", text: "All sweeps" })),
+        h("p", { class: "hint", text: `sweep ${sweepId}` })));
     announce("No such sweep");
   }
 
   reportTrouble(error, retry, wait = 0) {
     const next = wait ? ` Next try in ${Math.round(wait / 1000) || 1} s.` : "";
-    showTrouble({ title: error.title || "The platform is in trouble", text: `${sentence(error.message)}${next}`, retry });
+    showTrouble({ title: error.title || "The platform is in trouble", text: `${sentence(error.message)}${next}`,
+      retry });
   }
 }
 

@@ -58,7 +58,8 @@ export class Parallel {
     const metric = this.scales[this.scales.length - 1];
     ctx.globalAlpha = this.rows.length > 200 ? FAINT : 0.6;
     // The best are drawn last, over the others.
-    for (let at = this.rows.length - 1; at >= 0; at -= 1) drawLine(ctx, this.lines[at], rampColor(0.15 + 0.85 * metric.share(this.rows[at])), 1);
+    for (let at = this.rows.length - 1; at >= 0; at -= 1) drawLine(ctx, this.lines[at],
+      rampColor(0.15 + 0.85 * metric.share(this.rows[at])), 1);
     ctx.globalAlpha = 1;
     this.drawAxes(ctx, height, metric);
     if (this.chosen !== null) drawLine(ctx, this.lines[this.chosen], COLORS.amber, 2);
@@ -86,10 +87,12 @@ export class Parallel {
       ctx.fillStyle = COLORS.amber;
       ctx.textAlign = "center";
       ctx.fillText(title, Math.min(Math.max(scale.x, half + 2), width - half - 2), 10);
-      for (const { text, share } of scale.ticks) tag(formatLevel(text).slice(0, 10), scale.x - 6, placeShare(share, height), "right");
+      for (const { text, share } of scale.ticks) tag(formatLevel(text).slice(0, 10), scale.x - 6,
+        placeShare(share, height), "right");
     }
     for (const share of [0, 0.25, 0.5, 0.75, 1]) {
-      tag(formatLevelOf(this.metric, metric.low + share * (metric.high - metric.low)), metric.x + 6, placeShare(share, height), "left");
+      tag(formatLevelOf(this.metric, metric.low + share * (metric.high - metric.low)), metric.x + 6,
+        placeShare(share, height), "left");
     }
   }
 
@@ -108,9 +111,12 @@ export class Parallel {
   read() {
     const row = this.rows[this.chosen];
     this.box.classList.toggle("is-over", Boolean(row));
-    fill(this.readout, row ? [this.axes.map(({ name }) => h("span", {}, h("i", { text: `${name} ` }), formatLevel(levelIn(row, name)))),
-      h("span", {}, h("i", { text: `${metricLabel(this.metric)} ` }), h("b", { text: formatMetric(this.metric, row.metrics[this.metric]) }))]
-      : h("span", { class: "hint", text: `${formatCount(this.rows.length)} of ${formatCount(this.nAll)} combinations: the best, and an even sample` }));
+    fill(this.readout, row ? [this.axes.map(({ name }) =>
+      h("span", {}, h("i", { text: `${name} ` }), formatLevel(levelIn(row, name)))),
+      h("span", {}, h("i", { text: `${metricLabel(this.metric)} ` }),
+        h("b", { text: formatMetric(this.metric, row.metrics[this.metric]) }))]
+      : h("span", { class: "hint",
+        text: `${formatCount(this.rows.length)} of ${formatCount(this.nAll)} combinations: the best, and an even sample` }));
   }
 
   open() {

@@ -25,9 +25,11 @@ export function buildScales(axes, metric, rows, width) {
     const share = (place) => (values.length > 1 ? place / (values.length - 1) : 0.5);
     const stride = Math.ceil(values.length / 8);
     return { name, x: MARGIN.left + idx * step,
-      ticks: values.map((value, place) => ({ text: value, share: share(place) })).filter((_tick, place) => place % stride === 0 || place === values.length - 1)
+      ticks: values.map((value, place) => ({ text: value, share: share(place) }))
+        .filter((_tick, place) => place % stride === 0 || place === values.length - 1)
         .filter((tick, place, all) => place !== all.length - 2 || all[all.length - 1].share - tick.share > 0.1),
-      share: (row) => { const place = at.get(String(levelIn(row, name) ?? "off")); return place === undefined ? null : share(place); } };
+      share: (row) => { const place = at.get(String(levelIn(row, name) ?? "off")); return place === undefined ? null
+        : share(place); } };
   };
   const spread = (value) => (high > low ? (value - low) / (high - low) : 0.5);
   return [...axes.map(ofAxis), { name: metric, isMetric: true, low, high, spread, x: width - MARGIN.right,
@@ -39,7 +41,10 @@ export function placeShare(share, height) {
   return MARGIN.top + (1 - share) * (height - MARGIN.top - MARGIN.bottom);
 }
 
-/** Points of a row's line, null where it has no place on an axis. @param {Scale[]} scales @param {Object} row @param {number} height */
+/**
+ * Points of a row's line, null where it has no place on an axis. @param {Scale[]} scales @param {Object} row @param
+ *   {number} height
+ */
 export function placeRow(scales, row, height) {
   return scales.map((scale) => {
     const share = scale.share(row);

@@ -2,20 +2,23 @@
 
 import { $, announce, debounce, fill, h } from "../lib/dom.js";
 import { DASH, formatCount } from "../lib/format.js";
-import { HEADLINE_METRICS, formatDense, formatMetric, metricClass, metricDefinition, metricLabel } from "../lib/metrics.js";
+import { HEADLINE_METRICS, formatDense, formatMetric, metricClass, metricDefinition,
+  metricLabel } from "../lib/metrics.js";
 import { axisNames, levelIn } from "./axes.js";
 import { formatLevel } from "./heat_data.js";
 
 const PAGE_SIZE = 50;
 const FIRST_METRICS = ["sharpe", "cagr", "total_return", "max_drawdown", "win_rate", "n_trades", "profit_factor"];
-const SHORT = { max_drawdown: "max DD", win_rate: "wins", n_trades: "trades", total_return: "return", profit_factor: "PF" };
+const SHORT = { max_drawdown: "max DD", win_rate: "wins", n_trades: "trades", total_return: "return",
+  profit_factor: "PF" };
 const NEAR_HELP = "Median of the objective over this combination and its neighbours, one step away on one axis.";
 
 /** The table with its controls. */
 export class Ranking {
   /**
    * @param {HTMLElement} root
-   * @param {{ask: (query: Object) => Promise<Object|null>, onOpen: (row: Object) => void, onQuery: (query: Object) => void}} handlers
+   * @param {{ask: (query: Object) => Promise<Object|null>, onOpen: (row: Object) => void, onQuery: (query: Object) =>
+   *   void}} handlers
    */
   constructor(root, handlers) {
     this.handlers = handlers;
@@ -24,15 +27,18 @@ export class Ranking {
     this.rows = [];
     this.count = h("span", { class: "second", id: "ranking-count", role: "status" });
     this.error = h("span", { class: "filter-error", id: "ranking-error", role: "alert" });
-    this.filter = h("input", { id: "ranking-filter", type: "search", class: "form-control", placeholder: "sharpe>1 win_rate>0.4",
+    this.filter = h("input", { id: "ranking-filter", type: "search", class: "form-control",
+      placeholder: "sharpe>1 win_rate>0.4",
       autocomplete: "off", spellcheck: "false" });
-    this.minTrades = h("input", { id: "ranking-trades", class: "form-control trades-input", inputmode: "numeric", autocomplete: "off" });
+    this.minTrades = h("input", { id: "ranking-trades", class: "form-control trades-input", inputmode: "numeric",
+      autocomplete: "off" });
     this.previous = this.pager("‹", "Previous page", -1);
     this.next = this.pager("›", "Next page", 1);
     this.table = h("table", { class: "grid list ranking", role: "grid", "aria-label": "Ranking" });
     this.scroller = h("div", { class: "scroll ranking-scroll", id: "ranking-scroll", tabindex: "0", role: "group",
       "aria-label": "Ranking; arrows move, Enter opens" }, this.table);
-    this.exports = ["csv", "parquet"].map((kind) => h("a", { class: "btn btn-small", id: `export-${kind}`, download: true, text: kind }));
+    this.exports = ["csv", "parquet"].map((kind) =>
+      h("a", { class: "btn btn-small", id: `export-${kind}`, download: true, text: kind }));
     fill(root, h("div", { class: "filter-bar" },
       h("label", { for: "ranking-filter", text: "Filter" }), this.filter,
       h("label", { for: "ranking-trades", text: "Min trades" }), this.minTrades,
@@ -47,7 +53,8 @@ export class Ranking {
   }
 
   listen() {
-    const read = debounce(() => this.change({ filter: this.filter.value.trim(), min_trades: this.minTrades.value.trim(), offset: 0 }), 300);
+    const read = debounce(() => this.change({ filter: this.filter.value.trim(), min_trades: this.minTrades.value.trim(),
+      offset: 0 }), 300);
     for (const input of [this.filter, this.minTrades]) input.addEventListener("input", read);
     this.table.addEventListener("click", (event) => {
       const row = event.target.closest("tr[data-at]");
@@ -59,7 +66,8 @@ export class Ranking {
   /** Take what the address holds. @param {Object<string, string>} address */
   restore({ sort, filter, trades, offset }) {
     const [metric, order] = (sort || "").split(":");
-    this.query = { metric: HEADLINE_METRICS.includes(metric) ? metric : null, order: order === "worst" ? "worst" : "best",
+    this.query = { metric: HEADLINE_METRICS.includes(metric) ? metric : null, order: order === "worst" ? "worst"
+      : "best",
       filter: filter || "", min_trades: trades || "", offset: Number(offset) || 0 };
     this.filter.value = this.query.filter;
     this.minTrades.value = this.query.min_trades;
@@ -83,7 +91,8 @@ export class Ranking {
   async load() {
     const { metric, order, filter, min_trades: minTrades, offset } = this.query;
     const answer = await this.handlers.ask({ metric, order: order === "best" ? null : order, offset: offset || null,
-      limit: PAGE_SIZE, min_trades: minTrades || null, filter: filter.split(/[\s,]+/).filter(Boolean) }, (text) => { this.error.textContent = text; });
+      limit: PAGE_SIZE, min_trades: minTrades || null, filter: filter.split(/[\s,]+/).filter(Boolean) },
+        (text) => { this.error.textContent = text; });
     if (!answer) return;
     this.error.textContent = "";
     this.show(answer);
@@ -92,7 +101,8 @@ export class Ranking {
   show(answer) {
     const { best, plateau } = this.sweep;
     const isPinned = plateau && answer.offset === 0;
-    this.rows = [...(isPinned ? [{ ...plateau, rank: answer.rows.find((row) => row.index === plateau.index)?.rank ?? null }] : []),
+    this.rows = [...(isPinned ? [{ ...plateau, rank: answer.rows.find((row) => row.index === plateau.index)?.rank
+      ?? null }] : []),
       ...answer.rows];
     const last = answer.offset + answer.rows.length;
     this.count.textContent = answer.rows.length
@@ -104,7 +114,8 @@ export class Ranking {
       h("tbody", {}, this.rows.length ? this.rows.map((row, at) => h("tr",
         { data: { at, index: row.index }, class: row.score !== undefined && at === 0 && isPinned ? "is-pinned" : "",
           "aria-selected": String(row === this.selected) },
-        columns.map((column) => h("td", { class: [column.isFigure ? "n" : "", column.className?.(row) || ""].join(" ") }, column.cell(row, at, { best, plateau, isPinned })))))
+        columns.map((column) => h("td", { class: [column.isFigure ? "n" : "", column.className?.(row) || ""]
+          .join(" ") }, column.cell(row, at, { best, plateau, isPinned })))))
         : h("tr", {}, h("td", { colspan: columns.length, class: "second",
           text: answer.complete ? "No combination fits: fewer trades or a wider filter." : "Nothing is done yet." }))));
   }
@@ -112,16 +123,19 @@ export class Ranking {
   columns(answer) {
     const objective = this.sweep.objective;
     const names = [...new Set([objective, answer.metric, ...FIRST_METRICS, ...HEADLINE_METRICS])];
-    const figure = (name) => ({ metric: name, title: SHORT[name] || metricLabel(name), isFigure: true, tip: metricDefinition(name),
+    const figure = (name) => ({ metric: name, title: SHORT[name] || metricLabel(name), isFigure: true,
+      tip: metricDefinition(name),
       cell: (row) => formatDense(name, row.metrics[name]), className: (row) => metricClass(name, row.metrics[name]) });
     const near = { title: "near", isFigure: true, tip: NEAR_HELP,
-      cell: (row) => { const value = row.near ?? row.score; return value === undefined || value === null ? DASH : formatMetric(objective, value); } };
+      cell: (row) => { const value = row.near ?? row.score; return value === undefined || value === null ? DASH
+        : formatMetric(objective, value); } };
     this.sorted = answer.metric;
     this.order = answer.order;
     return [
       { title: "#", isFigure: true, cell: (row) => (row.rank ? formatCount(row.rank) : DASH) },
       { title: "", cell: (row, at, known) => this.label(row, at, known) },
-      ...axisNames(this.sweep).map((name) => ({ title: name, isFigure: typeof levelIn(this.rows[0] || { params: {}, trading: {} }, name) !== "string",
+      ...axisNames(this.sweep).map((name) => ({ title: name,
+        isFigure: typeof levelIn(this.rows[0] || { params: {}, trading: {} }, name) !== "string",
         cell: (row) => formatLevel(levelIn(row, name)) })),
       figure(names[0]), near, ...names.slice(1).map(figure),
     ];
@@ -129,24 +143,29 @@ export class Ranking {
 
   label(row, at, { best, plateau, isPinned }) {
     const words = [];
-    if (plateau && row.index === plateau.index) words.push(h("span", { class: "amber", text: at === 0 && isPinned ? "PLATEAU" : "plateau" }));
-    if (best && row.index === best.index) words.push(h("span", { class: "amber", text: words.length ? " RAW" : "RAW" }));
+    if (plateau && row.index === plateau.index) words.push(h("span",
+      { class: "amber", text: at === 0 && isPinned ? "PLATEAU" : "plateau" }));
+    if (best && row.index === best.index) words.push(h("span",
+      { class: "amber", text: words.length ? " RAW" : "RAW" }));
     return h("span", {}, words);
   }
 
   heading({ metric, title, isFigure, tip }) {
     const isSorted = metric && metric === this.sorted;
     const isWorst = this.order === "worst";
-    return h("th", { scope: "col", class: isFigure ? "n" : "", "aria-sort": isSorted ? (isWorst ? "ascending" : "descending") : null, data: tip ? { tip } : {} },
+    return h("th", { scope: "col", class: isFigure ? "n" : "", "aria-sort": isSorted
+      ? (isWorst ? "ascending" : "descending") : null, data: tip ? { tip } : {} },
       metric ? h("button", { type: "button", class: "sort", on: { click: () => this.change({ metric, offset: 0,
-        order: isSorted && !isWorst ? "worst" : "best" }) } }, title, isSorted && h("span", { "aria-hidden": "true", text: isWorst ? " ▲" : " ▼" })) : title);
+        order: isSorted && !isWorst ? "worst" : "best" }) } }, title, isSorted
+          && h("span", { "aria-hidden": "true", text: isWorst ? " ▲" : " ▼" })) : title);
   }
 
   onKey(event) {
     const at = this.rows.indexOf(this.selected);
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (event.target.closest("button")) return;
-    if (step && this.rows.length) this.select(Math.min(Math.max(at + step * (event.shiftKey ? 10 : 1), 0), this.rows.length - 1));
+    if (step && this.rows.length) this.select(Math.min(Math.max(at + step * (event.shiftKey ? 10 : 1), 0),
+      this.rows.length - 1));
     else if (event.key === "Enter" && at >= 0) this.handlers.onOpen(this.rows[at]);
     else return;
     event.preventDefault();

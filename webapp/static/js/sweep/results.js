@@ -27,16 +27,23 @@ export class SweepResults {
     this.spread = null;
     this.held = null;
     this.asking = new Map();
-    this.heat = new HeatPanel($("#heat-panel"), { ask: (query) => this.ask("heatmap", query), onQuery: (changes) => writeAddress(changes), onOpen: handlers.onOpen });
-    this.ranking = new Ranking($("#panel-ranking"), { ask: (query, onBad) => this.ask("ranking", query, onBad), onOpen: (row) => handlers.onOpen(row.index),
-      onQuery: ({ metric, order, filter, min_trades: trades, offset }) => writeAddress({ sort: metric || order !== "best" ? `${metric || ""}:${order}` : null, filter, trades, offset: offset || null }) });
+    this.heat = new HeatPanel($("#heat-panel"),
+      { ask: (query) => this.ask("heatmap", query), onQuery: (changes) => writeAddress(changes),
+      onOpen: handlers.onOpen });
+    this.ranking = new Ranking($("#panel-ranking"),
+      { ask: (query, onBad) => this.ask("ranking", query, onBad), onOpen: (row) => handlers.onOpen(row.index),
+      onQuery: ({ metric, order, filter, min_trades: trades, offset }) =>
+        writeAddress({ sort: metric || order !== "best" ? `${metric || ""}:${order}` : null, filter, trades,
+        offset: offset || null }) });
     this.parallel = new Parallel($("#panel-parallel"), (row) => handlers.onOpen(row.index));
     this.installTabs();
     this.distribution = h("div", { class: "spread-plot", id: "distribution" });
     this.importance = h("div", { id: "importance" });
-    fill($("#distribution-panel"), h("header", { class: "panel-head" }, h("h2", { text: "Distribution" }), h("span", { class: "second", id: "distribution-title" })),
+    fill($("#distribution-panel"), h("header", { class: "panel-head" }, h("h2", { text: "Distribution" }),
+      h("span", { class: "second", id: "distribution-title" })),
       this.distribution, h("p", { class: "spread-note", id: "distribution-note" }));
-    fill($("#importance-panel"), h("header", { class: "panel-head" }, h("h2", { text: "Importance" }), h("span", { class: "second", text: "share of variance" })), this.importance);
+    fill($("#importance-panel"), h("header", { class: "panel-head" }, h("h2", { text: "Importance" }),
+      h("span", { class: "second", text: "share of variance" })), this.importance);
     new ResizeObserver(() => this.drawSpread()).observe(this.distribution);
   }
 
@@ -161,7 +168,8 @@ export class SweepResults {
     const value = await this.attempt("held", (signal) => findHeld(this.sweep, signal));
     if (value === null) return;
     const { objective, sweep_id: id } = this.sweep;
-    const answer = await this.attempt("above", (signal) => askSweep(id, "ranking", { limit: 1, filter: `${objective}>${value}` }, signal));
+    const answer = await this.attempt("above",
+      (signal) => askSweep(id, "ranking", { limit: 1, filter: `${objective}>${value}` }, signal));
     this.held = { value, share: typeof answer?.total === "number" ? answer.total / this.spread.n : null };
     this.drawSpread();
     this.drawLuck();
@@ -177,8 +185,10 @@ export class SweepResults {
     drawDistribution(this.distribution, objective, histogram, [
       { value: 0, text: "zero", className: "is-zero" },
       held && { value: held.value, text: `B&H ${show(held.value)}`, className: "is-held" },
-      best && { value: best.metrics[objective], text: `raw best ${show(best.metrics[objective])}`, className: "is-best" },
-      plateau && { value: plateau.metrics[objective], text: `plateau ${show(plateau.metrics[objective])}`, className: "is-plateau" }].filter(Boolean));
+      best && { value: best.metrics[objective], text: `raw best ${show(best.metrics[objective])}`,
+        className: "is-best" },
+      plateau && { value: plateau.metrics[objective], text: `plateau ${show(plateau.metrics[objective])}`,
+        className: "is-plateau" }].filter(Boolean));
     fill($("#distribution-note"), note.map((text) => h("span", { text })));
   }
 
@@ -186,10 +196,14 @@ export class SweepResults {
     const isLine = axisNames(this.sweep).length < 2;
     if (this.tab !== "marginals" || !this.marginals) return;
     const { axes, metric } = this.marginals;
-    fill($("#panel-marginals"), h("p", { class: "marginal-key" }, h("span", { class: "text", text: metricLabel(metric) }),
-      h("span", {}, h("span", { class: "key-best", "aria-hidden": "true" }), "best"), h("span", {}, h("span", { class: "key-median", "aria-hidden": "true" }), "median"),
-      h("span", {}, h("span", { class: "key-quartiles", "aria-hidden": "true" }), "middle half"), !isLine && h("span", { class: "hint", text: "over all values of the others" })),
-    h("div", { class: "marginal-grid" }, axes.map((axis) => h("figure", {}, h("figcaption", { text: axis.name }), marginalChart(axis, metric)))));
+    fill($("#panel-marginals"), h("p", { class: "marginal-key" },
+      h("span", { class: "text", text: metricLabel(metric) }),
+      h("span", {}, h("span", { class: "key-best", "aria-hidden": "true" }), "best"),
+        h("span", {}, h("span", { class: "key-median", "aria-hidden": "true" }), "median"),
+      h("span", {}, h("span", { class: "key-quartiles", "aria-hidden": "true" }), "middle half"), !isLine
+        && h("span", { class: "hint", text: "over all values of the others" })),
+    h("div", { class: "marginal-grid" }, axes.map((axis) =>
+      h("figure", {}, h("figcaption", { text: axis.name }), marginalChart(axis, metric)))));
   }
 
   async loadImportance() {

@@ -11,7 +11,8 @@ const MARGINAL = { width: 300, height: 150, left: 44, right: 8, top: 8, bottom: 
 const MARK_STEP = 16;
 
 const line = (x1, x2, y1, y2, className) => h("svg:line", { x1, x2, y1, y2, class: className });
-const label = (x, y, text, anchor, className = "") => h("svg:text", { x, y, "text-anchor": anchor, class: className, text });
+const label = (x, y, text, anchor, className = "") =>
+  h("svg:text", { x, y, "text-anchor": anchor, class: className, text });
 
 /**
  * Where the marks over a histogram stand: each label on a line of its own if it would touch the one before.
@@ -21,7 +22,8 @@ const label = (x, y, text, anchor, className = "") => h("svg:text", { x, y, "tex
  */
 export function placeMarks(marks, x, width) {
   const rows = [];
-  return marks.filter((mark) => typeof mark.value === "number").sort((one, other) => one.value - other.value).map((mark) => {
+  return marks.filter((mark) => typeof mark.value === "number").sort((one, other) => one.value - other.value)
+    .map((mark) => {
     const half = mark.text.length * 3.4 + 3;
     const middle = Math.min(Math.max(x(mark.value), half), width - half);
     let row = rows.findIndex((end) => middle - half > end);
@@ -50,7 +52,8 @@ export function drawDistribution(root, metric, { edges, counts }, marks) {
   const y = (count) => height - FRAME.bottom - (count / top) * (height - FRAME.top - FRAME.bottom);
   const ticks = valueTicks(first, last, Math.max(width / 70, 2), false);
   const inside = marks.filter(({ value }) => typeof value === "number" && value >= first && value <= last);
-  fill(root, h("svg:svg", { width, height, role: "img", "aria-label": `Distribution of ${metricLabel(metric)} over ${formatCount(counts.reduce((sum, count) => sum + count, 0))} combinations` },
+  fill(root, h("svg:svg", { width, height, role: "img",
+    "aria-label": `Distribution of ${metricLabel(metric)} over ${formatCount(counts.reduce((sum, count) => sum + count, 0))} combinations` },
     counts.map((count, idx) => count > 0 && h("svg:rect", { class: "spread-bar", x: x(edges[idx]) + 0.5, y: y(count),
       width: Math.max(x(edges[idx + 1]) - x(edges[idx]) - 1, 0.5), height: Math.max(y(0) - y(count), 0.5) },
     h("svg:title", { text: `${formatMetric(metric, edges[idx])} to ${formatMetric(metric, edges[idx + 1])}: ${formatCount(count)}` }))),
@@ -69,7 +72,8 @@ export function drawImportance(root, shares) {
   const most = Math.max(...shares.map((item) => item.share), 0.01);
   fill(root, h("ul", { class: "importance" }, shares.map(({ text, share, isRest }) => h("li", {},
     h("span", { text }), h("b", { text: formatPercent(share, 1) }),
-    h("span", { class: "share-bar", "aria-hidden": "true" }, h("span", { class: isRest ? "is-rest" : "", style: { width: `${(Math.max(share, 0) / most) * 100}%` } }))))));
+    h("span", { class: "share-bar", "aria-hidden": "true" },
+      h("span", { class: isRest ? "is-rest" : "", style: { width: `${(Math.max(share, 0) / most) * 100}%` } }))))));
 }
 
 /**
@@ -85,15 +89,21 @@ export function marginalChart(axis, metric) {
   const pitch = (width - left - right) / axis.rows.length;
   const x = (idx) => left + (idx + 0.5) * pitch;
   const y = (value) => top + (1 - (value - low) / (high - low || 1)) * (height - top - bottom);
-  const path = (name) => rows.map((row, at) => `${at ? "L" : "M"}${x(row.idx).toFixed(1)} ${y(row[name]).toFixed(1)}`).join("");
+  const path = (name) => rows.map((row, at) => `${at ? "L" : "M"}${x(row.idx).toFixed(1)} ${y(row[name]).toFixed(1)}`)
+    .join("");
   const size = Math.max(Math.min(pitch * 0.6, 14), 1);
-  return h("svg:svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `${metricLabel(metric)} by ${axis.name}: quartiles, median and best` },
+  return h("svg:svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img",
+    "aria-label": `${metricLabel(metric)} by ${axis.name}: quartiles, median and best` },
     valueTicks(low, high, 3, false).map((value) => [line(left, width - right, y(value), y(value), "axis-rule"),
       label(left - 5, y(value) + 4, formatLevelOf(metric, value), "end")]),
-    pickTicks(axis.rows.length, (width - left - right) / 36).map((idx) => label(x(idx), height - 5, binText(axis, idx).slice(0, 10), "middle")),
-    rows.map((row) => h("svg:rect", { class: "quartiles", x: x(row.idx) - size / 2, width: size, y: y(row.q3), height: Math.max(y(row.q1) - y(row.q3), 1) },
+    pickTicks(axis.rows.length, (width - left - right) / 36)
+      .map((idx) => label(x(idx), height - 5, binText(axis, idx).slice(0, 10), "middle")),
+    rows.map((row) => h("svg:rect", { class: "quartiles", x: x(row.idx) - size / 2, width: size, y: y(row.q3),
+      height: Math.max(y(row.q1) - y(row.q3), 1) },
       h("svg:title", { text: `${axis.name} ${binText(axis, row.idx)}: median ${formatMetric(metric, row.median)}, quartiles ${formatMetric(metric, row.q1)} to ${formatMetric(metric, row.q3)}, best ${formatMetric(metric, row.high)}, ${formatCount(row.n)} combinations` }))),
-    axis.ordered ? [h("svg:path", { class: "median-line", d: path("median") }), h("svg:path", { class: "best-line", d: path("high") })]
-      : rows.map((row) => [line(x(row.idx) - size / 2 - 3, x(row.idx) + size / 2 + 3, y(row.median), y(row.median), "median-line"),
+    axis.ordered ? [h("svg:path", { class: "median-line", d: path("median") }),
+      h("svg:path", { class: "best-line", d: path("high") })]
+      : rows.map((row) => [line(x(row.idx) - size / 2 - 3, x(row.idx) + size / 2 + 3, y(row.median), y(row.median),
+        "median-line"),
         line(x(row.idx) - size / 2 - 3, x(row.idx) + size / 2 + 3, y(row.high), y(row.high), "best-line")]));
 }

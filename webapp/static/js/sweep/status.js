@@ -70,9 +70,12 @@ export class SweepStatus {
     this.root = root;
     this.canvas = h("canvas", { "aria-hidden": "true" });
     this.line = h("div", { class: "progress-line" });
-    this.buttons = Object.fromEntries([["pause", "Pause", "p"], ["resume", "Resume", "p"], ["cancel", "Cancel", "c"], ["retry", "Retry", "r"]]
-      .map(([action, text, key]) => [action, h("button", { type: "button", id: `${action}-sweep`, class: "btn", hidden: true,
-        on: { click: () => onSteer(action) } }, h("span", { text }), " ", h("kbd", { text: key, "aria-hidden": "true" }))]));
+    this.buttons = Object.fromEntries([["pause", "Pause", "p"], ["resume", "Resume", "p"], ["cancel", "Cancel", "c"],
+      ["retry", "Retry", "r"]]
+      .map(([action, text, key]) => [action, h("button",
+        { type: "button", id: `${action}-sweep`, class: "btn", hidden: true,
+        on: { click: () => onSteer(action) } }, h("span", { text }), " ",
+          h("kbd", { text: key, "aria-hidden": "true" }))]));
     fill(root, h("div", { class: "chunk-bar" }, this.canvas),
       h("div", { class: "progress-row" }, this.line, h("div", { class: "button-row" }, Object.values(this.buttons))));
     new ResizeObserver(() => this.sweep && drawChunks(this.canvas, this.sweep, this.states)).observe(root);
@@ -92,14 +95,17 @@ export class SweepStatus {
     // Over all of it once it has ended, pauses included.
     const rate = isLive ? sweep.rate : sweep.seconds > 0 && sweep.n_done / sweep.seconds;
     const item = (...content) => h("span", {}, content);
-    const count = (letter, word, value) => value > 0 && item(h("span", { class: `chunk-key is-${letter}`, "aria-hidden": "true" }),
+    const count = (letter, word, value) => value > 0
+      && item(h("span", { class: `chunk-key is-${letter}`, "aria-hidden": "true" }),
       h("span", { class: "second", text: `${word} ` }), formatCount(value));
     fill(this.line,
       h("span", { class: `word-state is-${sweep.state}`, id: "sweep-state", text: describeState(sweep) }),
       count("d", "done", chunks.done), count("r", "running", chunks.running), count("q", "queued", chunks.queued),
-      count("f", "failed", chunks.failed), size > 1 && item(h("span", { class: "hint", text: `a square is ${size} chunks` })),
+      count("f", "failed", chunks.failed), size > 1
+        && item(h("span", { class: "hint", text: `a square is ${size} chunks` })),
       item(h("b", { text: formatPercent(share, share < 1 && share > 0.999 ? 2 : 1) })),
-      item(h("span", { id: "n-done", text: formatCount(sweep.n_done) }), h("span", { class: "second", text: ` of ${formatCount(total)}` })),
+      item(h("span", { id: "n-done", text: formatCount(sweep.n_done) }),
+        h("span", { class: "second", text: ` of ${formatCount(total)}` })),
       sweep.n_failed > 0 && item(h("span", { class: "second", text: "no result " }), formatCount(sweep.n_failed)),
       rate && item(h("i", { text: "RATE " }), `${rate >= 1e6 ? formatShort(rate) : formatCount(rate)}/s`),
       item(h("i", { text: "TIME " }), formatDuration(sweep.seconds)),
