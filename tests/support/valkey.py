@@ -23,11 +23,14 @@ _START_SECONDS = 10
 class Valkey:
     """One server process that a test may kill, silence and start again on its port."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, persistent: bool = False) -> None:
         self.port = find_free_port(set())
         self._directory = directory
         self._config = directory / "broker.conf"
-        self._config.write_text(build_broker_config(self.port, PASSWORD, directory))
+        config = build_broker_config(self.port, PASSWORD, directory)
+        if persistent:
+            config = config.replace("appendonly no", "appendonly yes\nappendfsync always")
+        self._config.write_text(config)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -57,7 +60,7 @@ class Valkey:
                 time.sleep(0.02)
 
     def kill(self) -> None:
-        """End it without a chance to save anything; it never does."""
+        """End it without a chance to save anything; unless persistent it never does."""
         self._signal(signal.SIGKILL)
         assert self._process is not None
         self._process.wait()
@@ -75,9 +78,9 @@ class Valkey:
 
 
 @contextmanager
-def run_valkey() -> Iterator[Valkey]:
+def run_valkey(*, persistent: bool = False) -> Iterator[Valkey]:
     with tempfile.TemporaryDirectory(prefix="valkey-") as directory:
-        server = Valkey(Path(directory))
+        server = Valkey(Path(directory), persistent=persistent)
         server.start()
         yield server
         server.kill()
