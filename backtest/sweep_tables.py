@@ -38,6 +38,7 @@ class Tables(NamedTuple):
     level: NDArray[np.uint8]  # (power of two above n_blocks,): highest bit of its index
 
 
+@inlined
 def find_shift(n_bars: int) -> int:
     """Return the binary logarithm of the bars in a block."""
     return 0 if n_bars <= SMALL else WIDE_SHIFT
@@ -45,7 +46,7 @@ def find_shift(n_bars: int) -> int:
 
 def build_extremes(close: FloatArray) -> tuple[FloatArray, NDArray[np.uint8]]:
     """Build `extremes` and `level` of `Tables`, both read-only."""
-    shift = find_shift(close.size)
+    shift = int(find_shift(close.size))
     n_blocks = close.size >> shift
     n_levels = max(1, (n_blocks - 1).bit_length())
     extremes = np.empty((n_levels, n_blocks, N_EXTREMES))
@@ -59,7 +60,7 @@ def build_extremes(close: FloatArray) -> tuple[FloatArray, NDArray[np.uint8]]:
 
 def build_sums(close: FloatArray, mar: float) -> FloatArray:
     """Build `sums` of `Tables`, read-only."""
-    shift = find_shift(close.size)
+    shift = int(find_shift(close.size))
     sums = np.empty(((close.size >> shift) + 1, N_SUMS))
     _fill_sums(close, mar, shift, sums)
     sums.flags.writeable = False

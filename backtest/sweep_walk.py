@@ -11,7 +11,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from backtest.accounts import LONG_ONLY, SAME_CLOSE, SELL, SHORT_ONLY, BUY, Account, Bars, Terms
+from backtest.accounts import BUY, LONG_ONLY, SAME_CLOSE, SELL, SHORT_ONLY, Account, Bars, Terms
 from backtest.bar_step import fill_signal, mark_bar, watch_stops
 from backtest.headline import (
     LOW_RATIO,
@@ -23,15 +23,13 @@ from backtest.headline import (
     start_moments,
 )
 from backtest.jit import inlined, jit_loop
-
 from backtest.sweep_tables import (
     CLOSE,
     DOWNSIDE,
     RETURN,
-    SMALL,
     SQUARE,
-    WIDE_SHIFT,
     Tables,
+    find_shift,
     read_extremes,
     read_sum,
 )
@@ -210,25 +208,57 @@ def move_account(account: Account, equity: float, best: float) -> Account:
 
 @inlined
 def skip_quiet(t: int, stop: int, account: Account, terms: Terms, bars: Bars) -> tuple[int, float]:
-    """Return the first bar from t on that may touch a stop of a long, or `stop`; and the best then.
+    """Return the first bar from t on that may touch a stop, or `stop`; and the best before it.
 
-    The test is the engine's own comparisons with the engine's own levels.
+    Levels and comparisons are those of `bar_step.find_exit`. Without a trailing stop nothing reads
+    the best price, and it is not kept.
     """
-    level = account.entry_price * (1.0 - terms.stop_loss)
-    profit = account.entry_price * (1.0 + terms.take_profit)
+    side = 1.0 if account.position > 0.0 else -1.0
+    against = bars.low if side > 0.0 else bars.high
+    favour = bars.high if side > 0.0 else bars.low
+    level = side * (account.entry_price * (1.0 - side * terms.stop_loss))
+    profit = side * (account.entry_price * (1.0 + side * terms.take_profit))
     best = account.best
     if math.isnan(terms.trailing_stop):
-        while t < stop and not (bars.low[t] <= level) | (bars.high[t] >= profit):
+        while t < stop and not (side * against[t] <= level) | (side * favour[t] >= profit):
             t += 1
-        return t, best  # which no stop reads
+        return t, best
     while t < stop:
-        following = max(best, bars.close[t - 1])
-        trailing = following * (1.0 - terms.trailing_stop)
-        if (bars.low[t] <= level) | (bars.low[t] <= trailing) | (bars.high[t] >= profit):
+        before = bars.close[t - 1]
+        following = max(best, before) if side > 0.0 else min(best, before)
+        trailing = side * (following * (1.0 - side * terms.trailing_stop))
+        worst = side * against[t]
+        if (worst <= level) | (worst <= trailing) | (side * favour[t] >= profit):
             break
         best = following
         t += 1
     return t, best
+
+
+@inlined
+def find_event(
+    at: int,
+    n_events: int,
+    event_code: NDArray[np.int8],
+    event_bar: NDArray[np.int32],
+    earliest: int,
+    position: float,
+    direction: int,
+    any_code: bool,
+) -> int:
+    """Return the first event from `at` on that lies late enough and acts on the position."""
+    while at < n_events:
+        code = event_code[at]
+        if position == 0.0:
+            acts = (code == BUY and direction != SHORT_ONLY) or (
+                code == SELL and direction != LONG_ONLY
+            )
+        else:
+            acts = any_code or code != (BUY if position > 0.0 else SELL)
+        if acts and event_bar[at] >= earliest:
+            break
+        at += 1
+    return at
 
 
 @jit_loop
@@ -247,9 +277,23 @@ def walk_combination(
     book: FloatArray,
     out: FloatArray,
 ) -> bool:
-    """Write the headline metrics; False where the engine itself has to be asked."""
+    """Write the headline metrics; False where another way has to be taken.
+
+    Parameters
+    ----------
+    open_, high, low, close : array of shape (n_bars,)
+    event_bar, event_code, event_weight : array of shape (n_events,) or more
+        The combination's events in bar order; `event_weight` is empty for none.
+    tables : Tables
+        For the `mar` of the configuration.
+    with_tables : bool
+        Whether to use them; without them all sums are those of marks, bar by bar.
+    config : array of shape (17,)
+        A row of the configuration matrix, without financing.
+    book, out : array of shape (10,) and (13,)
+        Scratch and result, as in `engine_kernels.stream_kernel`.
+    """
     terms = build_terms(config)
-    initial_cash = config[0]
     mar = config[16]
     has_stops = not (
         math.isnan(terms.stop_loss)
@@ -257,109 +301,75 @@ def walk_combination(
         and math.isnan(terms.trailing_stop)
     )
     n_bars = close.size
+    shift = find_shift(n_bars)
     same_close = terms.fill == SAME_CLOSE
     delay = 0 if same_close else 1
     clear_book(book)
-    account = Account(initial_cash, 0.0, 0.0, 0.0, 0, 0.0, False, initial_cash, False)
-    moments = start_moments(initial_cash)
+    account = Account(config[0], 0.0, 0.0, 0.0, 0, 0.0, False, config[0], False)
+    moments = start_moments(config[0])
     bars = Bars(open_, high, low, close, event_code, event_weight)
-    shift = 0 if n_bars <= SMALL else WIDE_SHIFT
     used_tables = False
     at = 0
     t = 0
-    while t < n_bars:
+    while t < n_bars and not account.ruined:
         position = account.position
-        # The next event that does something to this position.
-        code = 0
-        stop = n_bars
-        while at < n_events:
-            code = event_code[at]
-            if position != 0.0 and has_stops:
-                acts = True  # a stop in between would change what the events after it do
-            elif position == 0.0:
-                acts = (code == BUY and terms.direction != SHORT_ONLY) or (
-                    code == SELL and terms.direction != LONG_ONLY
-                )
-            elif position > 0.0:
-                acts = code != BUY
-            else:
-                acts = code != SELL
-            if acts and event_bar[at] + delay >= t:
-                stop = min(event_bar[at] + delay, n_bars)
-                break
-            at += 1
+        # After a stop at a bar, an event that meant nothing to the position fills at its close.
+        ahead = find_event(
+            at,
+            n_events,
+            event_code,
+            event_bar,
+            t - delay,
+            position,
+            terms.direction,
+            has_stops & same_close,
+        )
+        stop = min(event_bar[ahead] + delay, n_bars) if ahead < n_events else n_bars
         if position == 0.0:
             if stop > t:
                 moments = add_flat(moments, stop - t, mar, n_bars)
-        elif has_stops:
-            is_tabled = with_tables and position > 0.0 and stop - t > 1
-            if is_tabled:
-                used_tables = True
-                found, best = skip_quiet(t, stop, account, terms, bars)
-                moments = add_held(
-                    moments, account.cash, position, t, found, close, tables, shift, mar, book
-                )
-                t = found
-                account = move_account(account, moments.equity, best)
-            while t < stop:
-                account = move_account(account, account.equity, account.best)
-                account = watch_stops(t, bars, account, terms, book, None)
-                account = mark_bar(t, bars, account, terms, book, None)
-                moments = accumulate(moments, account.equity, account.exposed, mar, 0.0, book)
-                t += 1
-                if account.position == 0.0:
-                    break
-            if account.ruined:
-                break
-            if account.position == 0.0:
-                continue
-        elif (
-            with_tables
-            and position > 0.0
-            and abs(account.cash) <= NEGLIGIBLE * position * account.entry_price
-        ):
-            used_tables = True
-            moments = add_held(
-                moments, account.cash, position, t, stop, close, tables, shift, mar, book
-            )
+            account = move_account(account, moments.equity, account.best)
+            t = stop
+            at = ahead
         else:
-            while t < stop:
-                equity = account.cash + account.position * close[t]
-                if equity <= 0.0:
-                    break
-                moments = accumulate(moments, equity, True, mar, 0.0, book)
-                t += 1
-            if t < stop:
-                return False
-        t = stop
+            best = account.best
+            following = stop
+            if has_stops:
+                following, best = skip_quiet(t, stop, account, terms, bars)
+            if with_tables and abs(account.cash) <= NEGLIGIBLE * position * account.entry_price:
+                used_tables = True
+                moments = add_held(
+                    moments, account.cash, position, t, following, close, tables, shift, mar, book
+                )
+                t = following
+            else:
+                while t < following:
+                    equity = account.cash + position * close[t]
+                    if equity <= 0.0:
+                        break
+                    moments = add_mark(moments, equity, mar, book)
+                    t += 1
+            account = move_account(account, moments.equity, best)
         if t == n_bars:
             break
-        account = Account(
-            account.cash,
-            account.position,
-            account.entry_price,
-            account.best,
-            account.entry_idx,
-            0.0,
-            False,
-            moments.equity,
-            False,
-        )
-        if not same_close:
-            account = fill_signal(t, at, code, bars, account, terms, book, None)
+        code = 0
+        if t == stop:
+            code = event_code[ahead]
+            at = ahead + 1
+        if code != 0 and not same_close:
+            account = fill_signal(t, ahead, code, bars, account, terms, book, None)
         if has_stops:
             account = watch_stops(t, bars, account, terms, book, None)
-        if same_close:
-            account = fill_signal(t, at, code, bars, account, terms, book, None)
+        if code != 0 and same_close:
+            account = fill_signal(t, ahead, code, bars, account, terms, book, None)
         account = mark_bar(t, bars, account, terms, book, None)
         moments = accumulate(moments, account.equity, account.exposed, mar, 0.0, book)
-        at += 1
         t += 1
-        if account.ruined:
-            break
+    if t < n_bars:
+        moments = add_flat(moments, n_bars - t, mar, n_bars)
     if used_tables and not is_sound(n_bars, moments, mar, config[14]):
         return False
-    if account.ruined or lost_in_rounding(n_bars, moments):
+    if lost_in_rounding(n_bars, moments):
         return False
-    compute_headline(n_bars, initial_cash, moments, 0.0, book, config[14], config[15], mar, out)
+    compute_headline(n_bars, config[0], moments, 0.0, book, config[14], config[15], mar, out)
     return True
