@@ -150,25 +150,26 @@ def compute_combinations(
     config_table = _check_configs(configs, config_idx)
     out = np.empty((first_idx.size, N_HEADLINE))
     n_weights = bars.n_bars if first.weight.size or second.weight.size else 0
+    scratch = (
+        np.empty(2 * bars.n_bars + 1, np.int32),
+        np.empty(2 * bars.n_bars + 1, np.int8),
+        np.empty(2 * n_weights),
+        np.empty(bars.n_bars, np.int8),
+        np.empty(n_weights),
+        np.empty(BOOK_SIZE),
+    )
     for mar, chosen in _group_by_mar(config_table[0][:, _MAR], config_table[1]):
-        compute_kernel(
-            bars.open,
-            bars.high,
-            bars.low,
-            bars.close,
+        arguments: tuple[Any, ...] = (
+            *(bars.open, bars.high, bars.low, bars.close),
             *first_table,
             *second_table,
             *config_table,
             chosen,
             *bars.build_tables(mar),
-            np.empty(2 * bars.n_bars + 1, np.int32),
-            np.empty(2 * bars.n_bars + 1, np.int8),
-            np.empty(2 * n_weights),
-            np.empty(bars.n_bars, np.int8),
-            np.empty(n_weights),
-            np.empty(BOOK_SIZE),
+            *scratch,
             out,
         )
+        compute_kernel(*arguments)
     status = np.where(np.isnan(out[:, _EXPOSURE]), STATUS_NOT_FINITE, STATUS_OK).astype(np.uint8)
     out[status != STATUS_OK] = math.nan
     return out, status

@@ -140,8 +140,9 @@ def _join(left: FloatArray, right: FloatArray, out: FloatArray) -> None:
 def read_sum(tables: Tables, column: int, first: int, stop: int) -> float:
     """Return a sum over blocks first ... stop - 1."""
     sums = tables.sums
-    leading = sums[stop, column] - sums[first, column]
-    return leading + (sums[stop, column + 1] - sums[first, column + 1])
+    leading: float = sums[stop, column] - sums[first, column]
+    trailing: float = sums[stop, column + 1] - sums[first, column + 1]
+    return leading + trailing
 
 
 @inlined
