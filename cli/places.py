@@ -213,11 +213,16 @@ class DatabasePlace:
 
     def control_sweep(self, sweep_id: str, action: str) -> str:
         """Pause, resume, cancel or retry a sweep; return its state."""
-        from tasks import sweeps
+        from tasks.sweeps import cancel_sweep, pause_sweep, resume_sweep, retry_sweep
 
+        changes = {
+            "pause": pause_sweep,
+            "resume": resume_sweep,
+            "cancel": cancel_sweep,
+            "retry": retry_sweep,
+        }
         before = self.show_sweep(sweep_id)["state"]
-        change = getattr(sweeps, f"{action}_sweep")
-        if not change(self._store, load_settings(), sweep_id):
+        if not changes[action](self._store, load_settings(), sweep_id):
             message = f"is {before}; {_REMEDIES[action]}"
             raise InputError.of("sweep_id", sweep_id, message)
         return str(self.show_sweep(sweep_id)["state"])

@@ -130,8 +130,8 @@ def _run_in_process(
         sweep = run_local_sweep(spec, by_hash.__getitem__, on_progress=show)
     with sweep:
         if out is not None:
-            from adapters.sweep_export import write_export
+            from adapters.sweep_export import write_sweep
 
             with writing_file(out) as stream:
-                write_export(sweep.columns, spec, ending, stream)
+                write_sweep(sweep.columns, spec, ending, stream)
         return build_sweep_document(sweep, top)

@@ -22,13 +22,13 @@ Note = Annotated[str, Field(max_length=2000)]
 class RequestModel(BaseModel):
     """What is sent: unknown names are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class AnswerModel(BaseModel):
     """What is answered."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class ProblemError(AnswerModel):

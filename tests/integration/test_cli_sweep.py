@@ -1,0 +1,282 @@
+"""The sweep command as a person or a program meets it, in-process and on a platform."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.csv
+import pyarrow.parquet
+import pytest
+
+from tests.support.live_web import serving
+from tests.support.web import Web, build_csv, build_web
+
+ROOT = Path(__file__).resolve().parents[2]
+Cli = Callable[..., subprocess.CompletedProcess[str]]
+SWEEP = ("sweep", "AAPL", "--rule", "rsi", "-p", "window=10:14", "-p", "oversold=20:30:5")
+OBJECT = {
+    "sweep_id",
+    "n_combinations",
+    "n_excluded",
+    "n_failed",
+    "seconds",
+    "result_sha256",
+    "objective",
+    "top",
+    "plateau",
+    "spec",
+    "warnings",
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cli")
+
+
+@pytest.fixture(scope="module")
+def cli(folder: Path) -> Cli:
+    """The installed command, run where nothing else is."""
+
+    def call(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "cli.main", *arguments],
+            cwd=folder,
+            env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), **environ},
+            capture_output=True,
+            text=True,
+            timeout=110,
+            check=False,
+        )
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Web, str]]:
+    """A platform that computes within its requests."""
+    web = build_web(tmp_path_factory.mktemp("platform"), executor="inline")
+    with serving(web) as url:
+        yield web, url
+
+
+@pytest.fixture(scope="module")
+def document(cli: Cli) -> dict[str, Any]:
+    done = cli(*SWEEP, "--stop-loss", "off,0.1", "--json")
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout))
+
+
+def test_a_sweep_prints_the_contracts_object(document: dict[str, Any]) -> None:
+    assert set(document) == OBJECT
+    assert document["sweep_id"] is None
+    assert (document["n_combinations"], document["n_excluded"], document["n_failed"]) == (30, 0, 0)
+    assert document["objective"] == "sharpe"
+    assert len(document["result_sha256"]) == 64
+    assert len(document["top"]) == 10
+    sharpes = [row["metrics"]["sharpe"] for row in document["top"]]
+    assert sharpes == sorted(sharpes, reverse=True)
+    row = document["top"][0]
+    assert {"index", "params", "trading", "metrics"} <= set(row)
+    assert set(document["plateau"]) >= {"index", "params", "trading", "metrics"}
+
+
+def test_a_combination_of_the_top_equals_its_backtest(cli: Cli, document: dict[str, Any]) -> None:
+    row = document["top"][0]
+    flags = [item for name, value in row["params"].items() for item in ("-p", f"{name}={value}")]
+    stop = row["trading"]["stop_loss"]
+    done = cli("backtest", "AAPL", "-r", "rsi", *flags, "--stop-loss", str(stop or "off"), "--json")
+    metrics = json.loads(done.stdout)["metrics"]
+    for name, value in row["metrics"].items():
+        assert metrics[name] == pytest.approx(value, rel=1e-9), name
+
+
+def test_a_report_for_people_shows_counts_best_plateau_and_top(cli: Cli, folder: Path) -> None:
+    out = folder / "all.csv"
+    done = cli(*SWEEP, "--top", "3", "--where", "window + oversold < 42", "--out", str(out))
+    assert done.returncode == 0, done.stderr
+    assert "14 combinations, 1 excluded, 0 failed" in done.stdout
+    for word in ("best", "plateau", "window", "oversold", "sharpe", "result "):
+        assert word in done.stdout
+    assert "%|" not in done.stderr  # no bar where nobody watches
+    table = pyarrow.csv.read_csv(out)
+    assert table.num_rows == 14
+    assert list(folder.glob(".*part")) == []
+
+
+def test_a_platform_gives_the_same_numbers_and_hash(
+    cli: Cli, folder: Path, platform: tuple[Web, str]
+) -> None:
+    web, url = platform
+    path = folder / "gold.csv"
+    path.write_bytes(build_csv(120))
+    arguments = ("sweep", str(path), "-r", "rsi", "-p", "window=2:6", "--fee-rate", "0,0.001")
+    here = cli(*arguments, "--json", "--out", str(folder / "here.parquet"))
+    there = cli(*arguments, "--json", "--out", str(folder / "there.parquet"), "--server", url)
+    assert (here.returncode, there.returncode) == (0, 0), here.stderr + there.stderr
+    local, remote = json.loads(here.stdout), json.loads(there.stdout)
+    assert remote["sweep_id"] is not None
+    for name in OBJECT - {"sweep_id", "seconds"}:
+        assert remote[name] == local[name], name
+    tables = [pyarrow.parquet.read_table(folder / f"{name}.parquet") for name in ("here", "there")]
+    assert tables[0].equals(tables[1])
+    assert "GOLD" in {record.symbol for record in web.store.datasets.list()}
+
+
+@pytest.mark.parametrize("command", [("backtest",), ("sweep", "-p", "window=3:4")])
+def test_content_that_a_platform_has_is_not_uploaded_again(
+    cli: Cli, folder: Path, platform: tuple[Web, str], command: tuple[str, ...]
+) -> None:
+    web, url = platform
+    first, second = folder / "iron.csv", folder / "zinc.csv"
+    first.write_bytes(build_csv(130))
+    second.write_bytes(build_csv(130))
+    for path in (first, second):
+        done = cli(command[0], str(path), "-r", "rsi", *command[1:], "--server", url)
+        assert done.returncode == 0, done.stderr
+    symbols = {record.symbol: record.version for record in web.store.datasets.list()}
+    assert symbols["IRON"] == 1
+    assert "ZINC" not in symbols
+
+
+def test_sweeps_of_a_platform_are_listed_shown_and_deleted(
+    cli: Cli, platform: tuple[Web, str]
+) -> None:
+    web, url = platform
+    done = cli("sweep", "WALK", "-r", "macd", "-p", "fast=3:5", "--server", url, "--json")
+    sweep_id = json.loads(done.stdout)["sweep_id"]
+    for place in (
+        {"arguments": ("--server", url), "environ": {}},
+        {"arguments": (), "environ": {"STOCK_BACKTEST_DATABASE_URL": web.settings.database_url}},
+    ):
+        arguments, environ = place["arguments"], place["environ"]
+        assert sweep_id in cli("sweep-run", "list", *arguments, **environ).stdout
+        shown = json.loads(cli("sweep-run", "show", sweep_id, *arguments, **environ).stdout)
+        assert (shown["state"], shown["chunks"]["failed"]) == ("succeeded", 0)
+        for action in ("pause", "resume", "retry"):
+            refused = cli("sweep-run", action, sweep_id, *arguments, **environ)
+            assert refused.returncode == 2
+            assert "succeeded" in refused.stderr
+    assert cli("sweep-run", "delete", sweep_id, "--server", url).returncode == 0
+    assert cli("sweep-run", "show", sweep_id, "--server", url).returncode == 2
+
+
+BAD_FLAGS = {
+    "unknown parameter": (("-p", "windw=2:5"), "-p windw = '2:5'"),
+    "step 0": (("-p", "window=2:5:0"), "-p window = '2:5:0'"),
+    "wrong sign": (("-p", "window=9:5"), "-p window = '9:5'"),
+    "not name=spec": (("-p", "window"), "-p = 'window'"),
+    "out of range": (("-p", "window=0:5"), "-p window = '0:5'"),
+    "trading setting": (("--stop-loss", "0.1:2:0.1"), "--stop-loss = '0.1:2:0.1'"),
+    "constraint with a call": (("--where", "abs(window) > 1"), "--where = "),
+    "constraint that nothing meets": (
+        ("-p", "window=2:5", "--where", "window > 9"),
+        "--where = 'window > 9'",
+    ),
+    "unknown objective": (("--objective", "luck"), "--objective = 'luck'"),
+    "no combinations": (("-p", "window=2:5", "--random", "0"), "--random = 0"),
+    "two searches": (("--random", "5", "--adaptive", "5"), "--adaptive = 5"),
+    "negative trades": (("--min-trades", "-1"), "--min-trades = -1"),
+    "no rows": (("--top", "0"), "--top"),
+    "odd file": (("-p", "window=2:5", "--out", "all.xlsx"), "--out = 'all.xlsx'"),
+    "no directory": (("-p", "window=2:5", "--out", "/no/such/all.csv"), "--out = "),
+    "no bars in range": (("-p", "window=2:5", "--start", "2030-01-01"), "--start = '2030-01-01'"),
+    "unknown flag": (("--nonsense",), "--nonsense"),
+}
+
+
+@pytest.mark.parametrize("what", BAD_FLAGS)
+def test_a_refusal_is_one_line_and_exit_code_2(cli: Cli, what: str) -> None:
+    flags, expected = BAD_FLAGS[what]
+    done = cli("sweep", "AAPL", "--rule", "rsi", *flags)
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1
+    assert expected in lines[0]
+
+
+@pytest.mark.parametrize("data", ["NOPE", "AAPL,NOPE", "AAPL,", "AAPL,AAPL", "nope.csv"])
+def test_data_that_is_not_there_is_refused(cli: Cli, data: str) -> None:
+    done = cli("sweep", data, "-r", "rsi", "-p", "window=2:5")
+    assert done.returncode == 2
+    assert "FILE_OR_SYMBOL" in done.stderr
+
+
+def test_more_combinations_than_the_limit_are_refused_in_process_too(cli: Cli) -> None:
+    done = cli(*SWEEP, STOCK_BACKTEST_MAX_COMBINATIONS="7")
+    assert done.returncode == 2
+    assert "15" in done.stderr
+    assert "window" in done.stderr
+
+
+def test_a_server_that_does_not_answer_is_exit_code_3(cli: Cli) -> None:
+    done = cli(*SWEEP, "--server", "http://127.0.0.1:9")
+    assert done.returncode == 3
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", [SWEEP, ("backtest", "AAPL", "-r", "rsi")])
+def test_output_that_cannot_be_written_is_one_line_and_exit_code_1(
+    folder: Path, command: tuple[str, ...]
+) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "cli.main", *command, "--json"],
+            cwd=folder,
+            env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=110,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "standard output cannot be written" in done.stderr
+
+
+def test_several_symbols_are_one_more_axis(cli: Cli) -> None:
+    done = cli("sweep", "AAPL,MSFT", "-r", "rsi", "-p", "window=10:12", "--json")
+    found = json.loads(done.stdout)
+    assert found["n_combinations"] == 6
+    assert {row["dataset"] for row in found["top"]} == {"AAPL", "MSFT"}
+
+
+@pytest.mark.parametrize("search", ["--random", "--adaptive"])
+def test_a_part_of_the_space_is_searched_the_same_way_each_time(cli: Cli, search: str) -> None:
+    arguments = ("sweep", "AAPL", "-r", "rsi", "-p", "window=2:40", search, "20", "--seed", "3")
+    first, second = (json.loads(cli(*arguments, "--json").stdout) for _ in range(2))
+    assert first["n_combinations"] == 20
+    assert first["result_sha256"] == second["result_sha256"]
+    assert first["top"] == second["top"]
+
+
+def test_an_interrupted_sweep_ends_with_130_and_leaves_no_file(folder: Path) -> None:
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "cli.main", "sweep", "AAPL", "-r", "rsi"),
+            *("-p", "window=2:2000", "-p", "oversold=1:49", "-p", "overbought=51:99"),
+            *("--out", "interrupted.csv"),
+        ],
+        cwd=folder,
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "TMPDIR": str(folder)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    time.sleep(4)
+    os.kill(process.pid, signal.SIGINT)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert output == ""
+    assert "Traceback" not in errors
+    assert not (folder / "interrupted.csv").exists()
