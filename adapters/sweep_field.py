@@ -62,8 +62,9 @@ def release(*arrays: NDArray[Any] | None) -> None:
     Otherwise whatever was touched once counts as this process's memory until the end.
     """
     for array in arrays:
-        if array is not None and isinstance(array.base, mmap.mmap):
-            array.base.madvise(mmap.MADV_DONTNEED)
+        base: object = None if array is None else array.base
+        if isinstance(base, mmap.mmap):
+            base.madvise(mmap.MADV_DONTNEED)
 
 
 @dataclass(frozen=True, slots=True)

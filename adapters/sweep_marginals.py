@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from adapters.sweep_columns import FloatArray, PointArray, SweepColumns
-from adapters.sweep_field import AxisScale, MetricField, build_field, build_scales
+from adapters.sweep_field import AxisScale, BinArray, MetricField, build_field, build_scales
 from adapters.sweep_quantiles import (
     MAX_SELECTED,
     ReadValues,
@@ -110,36 +110,37 @@ def _measure_levels(field: MetricField, scale: AxisScale) -> dict[str, list[Any]
 
 def _iterate_levels(field: MetricField, scale: AxisScale) -> Iterator[tuple[int, ReadValues]]:
     """Yield count and eligible values of one bin after the other, in bounded memory."""
+    bins: BinArray = np.empty(len(field.values), dtype=np.uint8)
     counts = np.zeros(scale.n_bins, dtype=np.int64)
     for block in field.blocks():
-        bins = scale.bins(block)[np.isfinite(block.values)]
-        counts += np.bincount(bins, minlength=scale.n_bins)
+        here = bins[block.first : block.stop]
+        here[:] = scale.bins(block)
+        counts += np.bincount(here[np.isfinite(block.values)], minlength=scale.n_bins)
     for low, high in split_evenly(counts, MAX_SELECTED):
         n = counts[low:high]
         if n.sum() > MAX_SELECTED:  # a single level that is too large to hold
-            yield int(n[0]), partial(_read_level, field, scale, low)
+            yield int(n[0]), partial(_read_level, field, bins, low)
             continue
-        for values in _group_levels(field, scale, low, high, n):
+        for values in _group_levels(field, bins, low, high, n):
             yield len(values), partial(iter, [values])
 
 
-def _read_level(field: MetricField, scale: AxisScale, level: int) -> Iterator[FloatArray]:
+def _read_level(field: MetricField, bins: BinArray, level: int) -> Iterator[FloatArray]:
     for block in field.blocks():
-        yield block.values[np.isfinite(block.values) & (scale.bins(block) == level)]
+        chosen = bins[block.first : block.stop] == level
+        yield block.values[chosen & np.isfinite(block.values)]
 
 
 def _group_levels(
-    field: MetricField, scale: AxisScale, low: int, high: int, n: PointArray
+    field: MetricField, bins: BinArray, low: int, high: int, n: PointArray
 ) -> list[FloatArray]:
     """Return the eligible values of the bins from `low` to before `high`."""
-    values, bins = [np.empty(0)], [np.empty(0, dtype=np.uint8)]
+    values, levels = [np.empty(0)], [np.empty(0, dtype=np.uint8)]
     for block in field.blocks():
-        block_bins = scale.bins(block)
-        chosen = np.isfinite(block.values)
-        if high - low < scale.n_bins:
-            chosen &= (block_bins >= low) & (block_bins < high)
+        here = bins[block.first : block.stop]
+        chosen = np.isfinite(block.values) & (here >= low) & (here < high)
         values.append(block.values[chosen])
-        bins.append(block_bins[chosen])
+        levels.append(here[chosen])
     # A stable sort of bytes is a radix sort: one pass.
-    order = np.argsort(np.concatenate(bins), kind="stable")
+    order = np.argsort(np.concatenate(levels), kind="stable")
     return np.split(np.concatenate(values)[order], np.cumsum(n)[:-1])

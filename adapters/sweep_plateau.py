@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +66,9 @@ class Neighbourhood:
     Levels are neighbours in their order, `off` beyond the largest. Unordered axes have none.
     Neighbours that are excluded, beyond the edge or not visited are left out; those that are not
     eligible count as the worst.
+
+    Inside, a position has a `place`: its rank by point. On a grid the two are the same; elsewhere
+    values are put in the order of places, so that neighbours lie close together in memory.
     """
 
     def __init__(self, field: MetricField, scales: list[AxisScale]) -> None:
@@ -76,58 +79,50 @@ class Neighbourhood:
             if scale.axis.is_ordered and scale.n_values > 1
             for direction in (1, -1)
         ]
-        self._sorted: PointArray | None = None
-        self._order: PointArray | None = None
+        self._values = field.values
+        self._points: PointArray | None = None
+        self._positions: PointArray | None = None
         if field.points is not None:
-            self._sort(field.points)
-
-    def _sort(self, points: PointArray) -> None:
-        n = len(points)
-        shift = n.bit_length()
-        self._order, self._sorted = allocate(n, np.int64), allocate(n, np.int64)
-        if int(points.max(initial=0)) >> (63 - shift):
-            self._order[:] = np.argsort(points)
-            np.take(points, self._order, out=self._sorted)
-        else:
-            # Sorted in place with the position in the low bits: half the memory, a third of the
-            # time.
-            np.left_shift(points, shift, out=self._sorted)
-            self._sorted |= np.arange(n)
-            self._sorted.sort()
-            np.bitwise_and(self._sorted, (1 << shift) - 1, out=self._order)
-            self._sorted >>= shift
-        self.release()
+            self._points, self._positions = _sort_points(field.points)
+            self._values = allocate(len(field.values), np.float64)
+            for part in _split(len(field.values)):
+                np.take(field.values, self._positions[part], out=self._values[part])
+                release(self._values, self._positions)
+            release(field.values)
 
     def release(self) -> None:
         """Let go of the memory of what was looked at; see `sweep_field.release`."""
-        release(self._field.values, self._field.points, self._sorted, self._order)
+        release(self._values, self._points, self._positions)
 
-    def order(self, first: int, stop: int) -> PointArray:
-        """Return positions such that every one comes once and look-ups stay close together."""
-        if self._order is None:
-            return np.arange(first, stop)
-        return self._order[first:stop]
+    def get_positions(self, places: PointArray) -> PointArray:
+        """Return the position of each place."""
+        return places if self._positions is None else self._positions[places]
 
-    def score(self, positions: PointArray, bound: float = -np.inf) -> tuple[FloatArray, PointArray]:
-        """Return the score of each position, and its number of neighbours.
+    def score(self, positions: PointArray) -> tuple[FloatArray, PointArray]:
+        """Return the oriented score of each position, and its number of neighbours.
 
         Parameters
         ----------
         positions : array of int64, shape (n,)
             Where to look.
-        bound : float
-            Oriented: scores that are surely worse need not be found and are NaN.
 
         Returns
         -------
         scores : array of float64, shape (n,)
-            Oriented (larger is better); NaN without a neighbour, or where the position itself is
-            not eligible.
+            Larger is better; NaN without a neighbour, or where the position is not eligible.
         n_neighbours : array of int64, shape (n,)
         """
-        own = self._field.orient(self._field.values[positions])
-        around = [self._look(positions, step) for step in self._steps]
-        n_around = np.zeros(len(positions), dtype=np.int64)
+        if self._points is None or self._field.points is None:
+            return self.score_places(positions)
+        return self.score_places(np.searchsorted(self._points, self._field.points[positions]))
+
+    def score_places(
+        self, places: PointArray, bound: float = -np.inf
+    ) -> tuple[FloatArray, PointArray]:
+        """Return as `score` does for places; scores surely below `bound` may be NaN."""
+        own = self._field.orient(self._values[places])
+        around = [self._look(places, step) for step in self._steps]
+        n_around = np.zeros(len(places), dtype=np.int64)
         n_good = (own >= bound).astype(np.int64)
         for values in around:
             n_around += ~np.isnan(values)
@@ -135,24 +130,46 @@ class Neighbourhood:
         # A median reaches the bound only if at least half of its values do.
         worthy = np.isfinite(own) & (n_around > 0) & (2 * n_good >= n_around + 1)
         chosen = np.flatnonzero(worthy)
-        scores = np.full(len(positions), np.nan)
+        scores = np.full(len(places), np.nan)
         members = np.stack([own[chosen], *(values[chosen] for values in around)], axis=1)
         scores[chosen] = _compute_medians(members, n_around[chosen] + 1)
         return scores, n_around
 
-    def _look(self, positions: PointArray, step: Callable[[PointArray], PointArray]) -> FloatArray:
-        points = positions if self._field.points is None else self._field.points[positions]
+    def _look(self, places: PointArray, step: Callable[[PointArray], PointArray]) -> FloatArray:
+        points = places if self._points is None else self._points[places]
         delta = step(points)
-        found = self._find(points + delta)
-        values = self._field.orient(self._field.values[found])
-        return np.where((delta == 0) | (found < 0), np.nan, values)
+        found = points + delta
+        missing = delta == 0
+        if self._points is not None:
+            wanted = found
+            found = np.minimum(np.searchsorted(self._points, wanted), len(self._points) - 1)
+            missing |= self._points[found] != wanted
+        return np.where(missing, np.nan, self._field.orient(self._values[found]))
 
-    def _find(self, points: PointArray) -> PointArray:
-        """Return the position of each point, -1 where it was not visited."""
-        if self._sorted is None or self._order is None:
-            return points
-        at = np.minimum(np.searchsorted(self._sorted, points), len(self._sorted) - 1)
-        return np.where(self._sorted[at] == points, self._order[at], -1)
+
+def _sort_points(points: PointArray) -> tuple[PointArray, PointArray]:
+    """Return the points in rising order, and the position of each."""
+    n = len(points)
+    ordered, positions = allocate(n, np.int64), allocate(n, np.int64)
+    shift = n.bit_length()
+    if int(points.max(initial=0)) >> (63 - shift):
+        positions[:] = np.argsort(points)
+        np.take(points, positions, out=ordered)
+        return ordered, positions
+    # Sorted in place with the position in the low bits: half the memory, a third of the time.
+    for part in _split(n):
+        ordered[part] = (points[part] << shift) | np.arange(part.start, part.stop)
+        release(points)
+    ordered.sort()
+    for part in _split(n):
+        positions[part] = ordered[part] & ((1 << shift) - 1)
+        ordered[part] >>= shift
+        release(ordered, positions)
+    return ordered, positions
+
+
+def _split(n: int) -> Iterator[slice]:
+    return (slice(first, min(first + _PIECE, n)) for first in range(0, n, _PIECE))
 
 
 def _build_step(scale: AxisScale, direction: int) -> Callable[[PointArray], PointArray]:
@@ -178,18 +195,19 @@ def search_plateau(field: MetricField, neighbourhood: Neighbourhood) -> Plateau 
     """
     best, position, n_neighbours = -np.inf, -1, 0
     bound = np.nanmax(np.append(neighbourhood.score(_find_seeds(field))[0], -np.inf))
-    for first in range(0, len(field.values), _PIECE):
-        positions = neighbourhood.order(first, min(first + _PIECE, len(field.values)))
-        scores, n_around = neighbourhood.score(positions, max(bound, best))
-        if first % (_PIECES_IN_MEMORY * _PIECE) == 0:
+    for part in _split(len(field.values)):
+        places = np.arange(part.start, part.stop)
+        scores, n_around = neighbourhood.score_places(places, max(bound, best))
+        if part.start % (_PIECES_IN_MEMORY * _PIECE) == 0:
             neighbourhood.release()
         top = np.nanmax(np.append(scores, -np.inf))
         if top == -np.inf or top < best:
             continue
         tied = np.flatnonzero(scores == top)
-        i = tied[positions[tied].argmin()]
+        positions = neighbourhood.get_positions(places[tied])
+        i = positions.argmin()
         if top > best or positions[i] < position:
-            best, position, n_neighbours = float(top), int(positions[i]), int(n_around[i])
+            best, position, n_neighbours = float(top), int(positions[i]), int(n_around[tied[i]])
     if position < 0:
         return None
     return Plateau(
