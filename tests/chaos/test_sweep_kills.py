@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -169,7 +168,5 @@ def test_a_whole_platform_heals_by_itself_whatever_part_dies(
 
 
 @pytest.fixture(scope="module", autouse=True)
-def compute_once() -> Iterator[None]:
-    """Before any worker takes the cores."""
+def _compute_before_any_worker_takes_the_cores() -> None:
     compute_undisturbed(N_FEES)
-    yield
