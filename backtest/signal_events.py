@@ -52,14 +52,17 @@ def build_events(signal: NDArray[np.int8], weight: FloatArray | None = None) -> 
 
 
 def join_events(parts: Sequence[SignalEvents]) -> SignalEvents:
-    """Put the signals of several tables into one, in order; weights in some become 1 in the rest."""
+    """Join tables of signals, in order; where only some carry weights the others get 1."""
     weighted = any(part.weight.size for part in parts)
     sizes = np.concatenate([np.diff(part.offsets) for part in parts])
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
-    weights = [part.weight if part.weight.size else np.ones(part.bar.size) for part in parts]
+    weight = _NO_WEIGHT
+    if weighted:
+        filled = [part.weight if part.weight.size else np.ones(part.bar.size) for part in parts]
+        weight = np.concatenate(filled)
     return SignalEvents(
         offsets,
         np.concatenate([part.bar for part in parts]),
         np.concatenate([part.code for part in parts]),
-        np.concatenate(weights) if weighted else _NO_WEIGHT,
+        weight,
     )

@@ -55,7 +55,12 @@ class IndicatorRows:
         self._kinds: dict[str, tuple[FloatArray, dict[tuple[int, ...], int]]] = {}
 
     def get(
-        self, kind: str, windows: NDArray[Any], fill: Callable[..., None]
+        self,
+        kind: str,
+        windows: NDArray[Any],
+        fill: Callable[..., None],
+        *,
+        together: bool = False,
     ) -> tuple[FloatArray, RowIndex]:
         """Return a matrix of rows, and which row belongs to each window.
 
@@ -68,6 +73,8 @@ class IndicatorRows:
         fill : callable
             ``fill(window, out)``, or ``fill(*numbers, out)``, fills one row: numbers as int,
             `out` a float64 array of shape (n_bars,).
+        together : bool
+            ``fill`` takes several rows at once: numbers as int64 (m,), `out` as (m, n_bars).
 
         Returns
         -------
@@ -75,14 +82,22 @@ class IndicatorRows:
             C-contiguous; rows that the index does not name may hold anything.
         row_idx : ndarray of int32, shape (n,)
         """
-        distinct, inverse = np.unique(
-            np.atleast_2d(np.asarray(windows, dtype=np.int64)), axis=1, return_inverse=True
-        )
+        numbers = np.asarray(windows, dtype=np.int64)
+        if numbers.ndim == 1:  # a tenth of the time of the general case
+            singles, inverse = np.unique(numbers, return_inverse=True)
+            distinct = singles[np.newaxis]
+        else:
+            distinct, inverse = np.unique(numbers, axis=1, return_inverse=True)
         keys: list[tuple[int, ...]] = list(zip(*distinct.tolist(), strict=True))
         with self._lock:
             rows, places = self._make_room(kind, keys)
-            for key in keys:
-                if key not in places:
+            missing = [key for key in keys if key not in places]
+            if together and missing:
+                first = len(places)
+                fill(*np.array(missing).T, rows[first : first + len(missing)])
+                places.update((key, first + i) for i, key in enumerate(missing))
+            else:
+                for key in missing:
                     row = len(places)
                     fill(*key, rows[row])
                     places[key] = row  # after the fill: one that raises leaves no row behind

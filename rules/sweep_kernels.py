@@ -152,3 +152,26 @@ def collect_confirmed_onsets(
         fill_confirmed_onsets(extreme, levels[i], trend, side, lookbacks[i], flags[:n_bars])
         offsets[i + 1] = append_events(flags, words, bar, code, offsets[i])
     return extreme_idx.size
+
+
+@jit
+def find_fault(offsets: Offsets, bar: Bars32, code: Codes, weight: Floats, n_bars: int) -> int:
+    """Return 0 for events that are signals of `n_bars` bars, or the number of what is wrong.
+
+    1: bars outside, out of order or twice; 2: codes; 3: weights. The arrays' lengths fit, and the
+    offsets begin with 0 and end with the number of events.
+    """
+    for i in range(offsets.size - 1):
+        last = -1
+        if offsets[i + 1] < offsets[i] or offsets[i + 1] > bar.size:
+            return 1
+        for j in range(offsets[i], offsets[i + 1]):
+            if bar[j] <= last or bar[j] >= n_bars:
+                return 1
+            last = bar[j]
+            if code[j] == 0 or code[j] < -1 or code[j] > 2:
+                return 2
+    for j in range(weight.size):
+        if not 0.0 <= weight[j] <= 1.0:
+            return 3
+    return 0

@@ -346,6 +346,11 @@ def _build_rsi_macd_onsets(
 def _get_rsi(
     bars: Bars, rows: IndicatorRows, windows: NDArray[np.int64]
 ) -> tuple[FloatArray, RowIndex]:
-    from rules import indicator_kernels as kernels
+    from rules.rsi_lanes import fill_rsi_rows
 
-    return rows.get("rsi", windows, lambda window, out: kernels.fill_rsi(bars.close, window, out))
+    return rows.get(
+        "rsi",
+        windows,
+        lambda missing, out: fill_rsi_rows(bars.close, missing, out),
+        together=True,
+    )

@@ -21,6 +21,7 @@ from adapters.sweep_ranking import query_ranking
 from adapters.sweep_rows import build_row
 from adapters.sweep_tops import gather_rows
 from rules.sweep_spec import SweepSpec
+from tasks.process_memory import limit_heap_growth
 from tasks.sweep_compute import LoadBars, SweepBlock, SweepEvaluator, read_objective
 from tasks.sweep_spool import ColumnSpool
 
@@ -104,6 +105,7 @@ def run_local_sweep(
     InputError
         If the date range holds no bars of a dataset.
     """
+    limit_heap_growth()  # columns of long bars come and go
     warm_combination(spec, load)
     spool = ColumnSpool(spool_dir)
     try:
