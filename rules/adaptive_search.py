@@ -34,6 +34,9 @@ _N_STARTUP = 32
 _N_RECENT = 700
 _N_BEST = 100
 _N_NEIGHBOUR_TRIES = 12
+# On a longer axis one step more or less says little, and the sampler's arithmetic for whole
+# numbers takes 50 ms a question.
+_MAX_WHOLE = 1_000
 _MAX_SORTED = 1_000_000
 _SCAN_LENGTH = 4096
 # Where constraints admit next to nothing of a huge space, a search for the rest has to end.
@@ -102,7 +105,12 @@ class AdaptiveSearch:
         for _ in range(wanted):
             # Trials stay open: the sampler keeps away from what it has already named.
             trial = study.ask(self._distributions)
-            ranks = np.array([int(trial.params[axis.name]) for axis in self._space.axes])
+            ranks = np.array(
+                [
+                    min(round(trial.params[axis.name]), axis.n_values - 1)
+                    for axis in self._space.axes
+                ]
+            )
             point = self._find_new(ranks, seen, random)
             if point is not None:
                 seen.add(point)
@@ -190,15 +198,7 @@ class AdaptiveSearch:
 
     @cached_property
     def _distributions(self) -> dict[str, BaseDistribution]:
-        optuna = _load_optuna()
-        return {
-            axis.name: (
-                optuna.distributions.IntDistribution(0, axis.n_values - 1)
-                if axis.is_ordered
-                else optuna.distributions.CategoricalDistribution(tuple(range(axis.n_values)))
-            )
-            for axis in self._space.axes
-        }
+        return {axis.name: _build_distribution(axis) for axis in self._space.axes}
 
     @cached_property
     def _orders(self) -> list[tuple[NDArray[np.int64], NDArray[np.int64]] | None]:
@@ -219,6 +219,19 @@ class AdaptiveSearch:
             digit = int(ranks[row] if order is None else order[0][ranks[row]])
             point += digit * self._space.strides[row]
         return point
+
+
+def _build_distribution(axis: Axis) -> BaseDistribution:
+    """Return what the sampler draws the rank of a level on an axis from."""
+    distributions = _load_optuna().distributions
+    built: BaseDistribution
+    if not axis.is_ordered:
+        built = distributions.CategoricalDistribution(tuple(range(axis.n_values)))
+    elif axis.n_values > _MAX_WHOLE:
+        built = distributions.FloatDistribution(0.0, axis.n_values - 0.5)
+    else:
+        built = distributions.IntDistribution(0, axis.n_values - 1)
+    return built
 
 
 def _sort_levels(axis: Axis) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
