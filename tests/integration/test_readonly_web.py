@@ -66,6 +66,13 @@ answers = {
         name: client.get(f"{run}/{name}")
         for name in ("result", "charts", "view", "series", "trades", "export/equity.csv")
     },
+    "sweep": client.post(
+        "/api/v1/sweeps", json={"dataset": "WALK", "rule": "rsi", "space": {"window": "2:4"}}
+    ),
+    **{
+        name: client.get(f"/api/v1/sweeps/{sys.argv[3]}/{name}")
+        for name in ("ranking", "heatmap", "marginals", "export.csv", "export.parquet")
+    },
 }
 statuses = {name: answer.status_code for name, answer in answers.items()}
 print(json.dumps({"statuses": statuses, "written": written}))
@@ -95,6 +102,8 @@ def test_everything_is_served_where_no_file_can_be_written(
 ) -> None:
     web = build_web(tmp_path, url=mariadb_server.create_database(), executor="inline")
     run_id = submit(web, rule="macd", params={})
+    body = {"dataset": "WALK", "rule": "rsi", "space": {"window": "3:5", "oversold": "20:30:5"}}
+    sweep_id = web.client.post("/api/v1/sweeps", json=body).json["sweep_id"]
     web.store.engine.dispose()
     upload = tmp_path / "upload.csv"
     upload.write_bytes(build_csv(3000))  # 120 kB, more than any buffer on the way
@@ -105,8 +114,9 @@ def test_everything_is_served_where_no_file_can_be_written(
         },
         run_id,
         str(upload),
+        sweep_id,
     )
-    accepted = {"submit": 202, "form": 202, "upload": 201, "preset": 201}
+    accepted = {"submit": 202, "form": 202, "sweep": 202, "upload": 201, "preset": 201}
     assert seen["statuses"] == {name: accepted.get(name, 200) for name in seen["statuses"]}
     assert seen["written"] == []
 
