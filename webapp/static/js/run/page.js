@@ -44,6 +44,11 @@ class RunPage {
   installButtons() {
     $("#copy-link").addEventListener("click", () => copyText(location.href));
     $("#edit-tags").addEventListener("click", () => this.edit("tags"));
+    // The command that the form stands for says what to sweep.
+    $("#sweep-these").addEventListener("click", () => {
+      this.echoForm();
+      location.assign(`/sweep?fill=${encodeURIComponent($("#command").value)}`);
+    });
     $("#form-toggle").addEventListener("click", () => this.toggleForm());
     $("#phone-run").addEventListener("click", () => $("#run-form").requestSubmit());
     bindKeys(["t"], () => this.edit("tags"));

@@ -1,7 +1,7 @@
 /** Answers of the API in the shapes that the charts take. */
 
 import { formatCount, formatPercent } from "../lib/format.js";
-import { formatMetric } from "../lib/metrics.js";
+import { SIGNED_METRICS, formatMetric } from "../lib/metrics.js";
 
 const LEAST_SHARE = 0.005;
 const MOST_SHARES = 9;
@@ -28,7 +28,7 @@ export function readDistribution({ metric, distribution }) {
   return { n, histogram: { edges, counts }, positive,
     note: [`${formatCount(n)} combinations`, `median ${show(at["0.5"])}`,
       `5–95 % ${show(at["0.05"])} to ${show(at["0.95"])}`,
-      `${formatPercent(positive, 1)} above 0`, outside > 0 && `${formatCount(outside)} beyond the bars`]
+      SIGNED_METRICS.includes(metric) && `${formatPercent(positive, 1)} above 0`, outside > 0 && `${formatCount(outside)} beyond the bars`]
         .filter(Boolean) };
 }
 
@@ -41,7 +41,7 @@ export function readImportance({ effects, rest }) {
   const shares = (effects || []).filter((effect) => effect.share >= LEAST_SHARE)
     .map(({ axes, share }) => ({ text: axes.join(" × "), share, isRest: false }))
     .sort((one, other) => other.share - one.share).slice(0, MOST_SHARES);
-  return typeof rest === "number" && shares.length ? [...shares, { text: "3-way and above", share: rest, isRest: true }]
+  return rest >= LEAST_SHARE && shares.length ? [...shares, { text: "3-way and above", share: rest, isRest: true }]
     : shares;
 }
 

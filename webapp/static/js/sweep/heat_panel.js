@@ -88,10 +88,15 @@ export class HeatPanel {
     const bins = [x, y].filter((axis) => axis.binned);
     const least = this.sweep.spec.min_trades;
     fill(this.legend, h("span", { text: least ? `– fewer than ${formatCount(least)} trades` : "– not defined" }),
-      h("span", { text: this.answer.complete ? "blank: excluded by a constraint" : "▪ not computed yet, or excluded" }),
+      h("span", { text: this.answer.complete ? this.blankText : "▪ not computed yet, or excluded" }),
         bins.map((axis) => h("span",
         { text: `${axis.name}: ${formatCount(axis.n_values)} values in ${axis.values.length} ranges` })),
     h("span", { text: "⏎ or click opens the cell as a run" }));
+  }
+
+  /** What a cell without any mark means. */
+  get blankText() {
+    return this.sweep.spec.search.method === "grid" ? "blank: excluded by a constraint" : "blank: not tried";
   }
 
   /** In a slice only those combinations stand that have its values on the other axes. */

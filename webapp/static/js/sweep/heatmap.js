@@ -205,10 +205,10 @@ function stroke(ctx, left, top, width, height, color, lineWidth) {
 
 /** The plateau: a frame over the cell and its neighbours. */
 function drawFrame(ctx, layout, mark, data) {
-  const x0 = Math.max(mark.x - 1, 0);
-  const y0 = Math.max(mark.y - 1, 0);
-  const x1 = Math.min(mark.x + 1, data.x.values.length - 1);
-  const y1 = Math.min(mark.y + 1, data.y.values.length - 1);
+  // Names have no neighbours.
+  const span = (axis, at) => (axis.ordered ? [Math.max(at - 1, 0), Math.min(at + 1, axis.values.length - 1)] : [at, at]);
+  const [x0, x1] = span(data.x, mark.x);
+  const [y0, y1] = span(data.y, mark.y);
   const { left, top } = layout.place(x0, y1);
   stroke(ctx, left, top, (x1 - x0 + 1) * layout.cell.width, (y1 - y0 + 1) * layout.cell.height, COLORS.amber, 2);
 }

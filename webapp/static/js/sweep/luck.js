@@ -2,7 +2,7 @@
 
 import { fill, h } from "../lib/dom.js";
 import { DASH, formatCount, formatPercent } from "../lib/format.js";
-import { formatMetric, metricClass, metricLabel } from "../lib/metrics.js";
+import { SIGNED_METRICS, formatMetric, metricClass, metricLabel } from "../lib/metrics.js";
 import { axisNames, findEdges, levelIn } from "./axes.js";
 import { formatLevel } from "./heat_data.js";
 import { isTerminal } from "./session.js";
@@ -10,8 +10,6 @@ import { isTerminal } from "./session.js";
 const FEW_TRADES = 30;
 // Neighbourhoods this close are called alike.
 const NEARLY = 0.1;
-// Metrics whose sign means gain or loss.
-const SIGNED = ["total_return", "cagr", "sharpe", "sortino", "calmar", "expectancy"];
 const METRICS = ["total_return", "max_drawdown", "win_rate", "n_trades"];
 
 /**
@@ -25,16 +23,17 @@ export function collectFacts(sweep, spread, held) {
   const facts = [];
   const say = (isGood, text) => facts.push({ isGood, text });
   const show = (value) => formatMetric(objective, value);
+  const count = (n) => `${n} ${n === 1 ? "neighbour" : "neighbours"}`;
   say(null, `${formatCount(sweep.n_done)} combinations tried: the best of so many is partly luck`);
   if (!best) return facts;
   const isSame = plateau && plateau.index === best.index;
   if (isSame) say(true,
-    `the raw best is the plateau too: ${show(plateau.score)} with its ${plateau.n_neighbours} neighbours`);
+    `the raw best is the plateau too: ${show(plateau.score)} with its ${count(plateau.n_neighbours)}`);
   else if (plateau) say(true,
-    `plateau: ${show(plateau.metrics[objective])}, and ${show(plateau.score)} with its ${plateau.n_neighbours} neighbours`);
+    `plateau: ${show(plateau.metrics[objective])}, and ${show(plateau.score)} with its ${count(plateau.n_neighbours)}`);
   if (!isSame && typeof best.score === "number") {
     const isBroad = plateau && Math.abs(best.score - plateau.score) <= Math.abs(plateau.score) * NEARLY;
-    say(isBroad, `raw best: ${show(best.metrics[objective])}, ${isBroad ? "and" : "but"} ${show(best.score)} with its ${best.n_neighbours} neighbours`);
+    say(isBroad, `raw best: ${show(best.metrics[objective])}, ${isBroad ? "and" : "but"} ${show(best.score)} with its ${count(best.n_neighbours)}`);
   }
   const edges = findEdges(sweep, best);
   if (edges.length) say(false,
@@ -42,7 +41,7 @@ export function collectFacts(sweep, spread, held) {
   else say(true, "raw best lies inside the space");
   const { n_trades: nTrades } = best.metrics;
   if (nTrades < FEW_TRADES) say(false, `raw best rests on ${formatCount(nTrades)} trades`);
-  if (spread && SIGNED.includes(objective)) say(spread.positive > 0.5,
+  if (spread && SIGNED_METRICS.includes(objective)) say(spread.positive > 0.5,
     `${formatPercent(spread.positive, 1)} of the combinations have a ${metricLabel(objective)} above 0`);
   if (held && held.share !== null) say(held.share > 0.5,
     `${formatPercent(held.share, 1)} are above buy & hold (${show(held.value)})`);
@@ -50,13 +49,14 @@ export function collectFacts(sweep, spread, held) {
 }
 
 /** @param {Object} sweep @returns {string} one piece of advice */
-export function chooseAdvice({ best, plateau, state }) {
+export function chooseAdvice({ best, plateau, state, spec: { search } }) {
   if (state !== "succeeded") {
     return isTerminal(state) ? "Not all combinations were computed, so neighbourhoods are not judged."
       : "Neighbourhoods are judged once every combination is computed.";
   }
   if (!best) return "No combination is eligible: lower the least number of trades, or widen the space.";
-  if (!plateau) return "No neighbourhood can be judged here: sweep a grid of at least two values on an ordered axis.";
+  if (!plateau && search.method !== "grid") return "No two tried combinations are neighbours: sweep a grid around the best.";
+  if (!plateau) return "No neighbourhood can be judged: sweep at least two values of a numeric parameter.";
   if (plateau.index === best.index) return "Raw best and plateau agree; test it on unseen data before use.";
   return "Prefer the plateau; test it on unseen data before use.";
 }

@@ -1,9 +1,12 @@
 /** The sweep page: form, progress and results of one sweep, or the list of all; held together by the address. */
 
 import { setCommandText } from "../command/bar.js";
+import { parseCommand } from "../command/grammar.js";
 import { writeSweepCommand } from "../command/sweep_command.js";
+import { CommandError } from "../command/words.js";
 import { readAddress } from "../lib/address.js";
 import { ApiError, request } from "../lib/api.js";
+import { findRule } from "../lib/boot.js";
 import { $, announce, confirmDialog, copyText, fill, h } from "../lib/dom.js";
 import { sentence, shortId } from "../lib/format.js";
 import { bindKeys } from "../lib/keys.js";
@@ -17,6 +20,7 @@ import { requestOf, showAssumptions, showHeading } from "./heading.js";
 import { SweepList } from "./list.js";
 import { SweepResults } from "./results.js";
 import { estimateSweep, followSweep, isTerminal, loadSweeps, steerSweep, submitSweep, sweepPath } from "./session.js";
+import { suggestSpace } from "./space.js";
 import { SweepStatus } from "./status.js";
 
 const PENDING_KEY = "pending-command";
@@ -65,7 +69,7 @@ class SweepPage {
   /** Do what the address says. */
   start() {
     const [, , id] = location.pathname.split("/");
-    const { from } = readAddress();
+    const { from, fill: inputs } = readAddress();
     const pending = sessionStorage.getItem(PENDING_KEY);
     sessionStorage.removeItem(PENDING_KEY);
     if (pending) {
@@ -75,6 +79,7 @@ class SweepPage {
     } else if (id) this.open(decodeURIComponent(id));
     else {
       if (from) this.fillFrom(from);
+      else if (inputs) this.fillWith(inputs);
       else this.echoForm();
       this.showList();
     }
@@ -125,6 +130,18 @@ class SweepPage {
     const text = writeSweepCommand(this.form.read(), this.boot);
     setCommandText(text);
     $("#form-echo").textContent = text.replace(/^SWEEP | GO$/g, "");
+  }
+
+  /** Take data and trading of a run, with ranges around the parameters of its rule. @param {string} command */
+  fillWith(command) {
+    try {
+      const { kind, request: body } = parseCommand(command, this.boot);
+      if (kind === "run") this.form.write({ ...body, space: suggestSpace(findRule(this.boot, body.rule)) });
+    } catch (error) {
+      // An address that somebody wrote by hand; the form stays as it is.
+      if (!(error instanceof CommandError)) throw error;
+    }
+    this.echoForm();
   }
 
   async fillFrom(sweepId) {

@@ -4,7 +4,7 @@ import { readAddress, writeAddress } from "../lib/address.js";
 import { ApiError } from "../lib/api.js";
 import { $, fill, h } from "../lib/dom.js";
 import { bindKeys } from "../lib/keys.js";
-import { formatMetric, metricLabel } from "../lib/metrics.js";
+import { SIGNED_METRICS, formatMetric, metricLabel } from "../lib/metrics.js";
 import { readDistribution, readImportance, readMarginals, readParallel } from "./answers.js";
 import { axisNames } from "./axes.js";
 import { findHeld } from "./held.js";
@@ -16,6 +16,9 @@ import { askSweep, isTerminal, sweepPath } from "./session.js";
 import { drawDistribution, drawImportance, marginalChart } from "./spread.js";
 
 const TABS = ["ranking", "parallel", "marginals"];
+// Of a chart of marginals.
+const SMALL = { width: 300, height: 150 };
+const LARGE = { width: 640, height: 300 };
 const SMALLER_IS_BETTER = ["volatility", "turnover"];
 
 /** What stands under the progress bar. */
@@ -71,7 +74,7 @@ export class SweepResults {
       $(`#panel-${each}`).hidden = each !== this.tab;
     }
     if (!isQuiet) {
-      writeAddress({ show: this.tab === TABS[0] ? null : this.tab });
+      writeAddress({ show: this.tab });
       this.loadTab();
     }
   }
@@ -112,7 +115,8 @@ export class SweepResults {
     this.heat.restore(address);
     this.ranking.restore(address);
     $("#sweep-results").hidden = false;
-    this.openTab(address.show, { isQuiet: true });
+    // One parameter has no plane: its own curve stands first.
+    this.openTab(address.show || (sweep.axes.length > 1 ? TABS[0] : "marginals"), { isQuiet: true });
     this.update(sweep);
   }
 
@@ -157,10 +161,11 @@ export class SweepResults {
     if (!answer) return;
     this.marginals = readMarginals(answer);
     this.spread = readDistribution(answer);
+    if (!this.spread) fill(this.distribution, h("p", { class: "field-help empty", text: "no combination is eligible" }));
     this.drawSpread();
     this.drawLuck();
     this.drawMarginals();
-    if (isTerminal(this.sweep.state)) this.loadHeld();
+    if (this.spread && isTerminal(this.sweep.state)) this.loadHeld();
   }
 
   /** Buy and hold, and how many combinations are better, once both are known. */
@@ -183,7 +188,7 @@ export class SweepResults {
     $("#distribution-title").textContent = `${metricLabel(objective)}, all eligible`;
     const show = (value) => formatMetric(objective, value);
     drawDistribution(this.distribution, objective, histogram, [
-      { value: 0, text: "zero", className: "is-zero" },
+      SIGNED_METRICS.includes(objective) && { value: 0, text: "zero", className: "is-zero" },
       held && { value: held.value, text: `B&H ${show(held.value)}`, className: "is-held" },
       best && { value: best.metrics[objective], text: `raw best ${show(best.metrics[objective])}`,
         className: "is-best" },
@@ -203,7 +208,7 @@ export class SweepResults {
       h("span", {}, h("span", { class: "key-quartiles", "aria-hidden": "true" }), "middle half"), !isLine
         && h("span", { class: "hint", text: "over all values of the others" })),
     h("div", { class: "marginal-grid" }, axes.map((axis) =>
-      h("figure", {}, h("figcaption", { text: axis.name }), marginalChart(axis, metric)))));
+      h("figure", {}, h("figcaption", { text: axis.name }), marginalChart(axis, metric, isLine ? LARGE : SMALL)))));
   }
 
   async loadImportance() {

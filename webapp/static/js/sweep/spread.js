@@ -7,7 +7,7 @@ import { formatMetric, metricLabel } from "../lib/metrics.js";
 import { binText, formatLevelOf, pickTicks } from "./heat_data.js";
 
 const FRAME = { left: 12, right: 12, top: 52, bottom: 20 };
-const MARGINAL = { width: 300, height: 150, left: 44, right: 8, top: 8, bottom: 20 };
+const MARGINAL = { left: 44, right: 8, top: 8, bottom: 20 };
 const MARK_STEP = 16;
 
 const line = (x1, x2, y1, y2, className) => h("svg:line", { x1, x2, y1, y2, class: className });
@@ -58,7 +58,8 @@ export function drawDistribution(root, metric, { edges, counts }, marks) {
       width: Math.max(x(edges[idx + 1]) - x(edges[idx]) - 1, 0.5), height: Math.max(y(0) - y(count), 0.5) },
     h("svg:title", { text: `${formatMetric(metric, edges[idx])} to ${formatMetric(metric, edges[idx + 1])}: ${formatCount(count)}` }))),
     line(FRAME.left, width - FRAME.right, y(0) + 0.5, y(0) + 0.5, "spread-axis"),
-    ticks.map((value) => label(x(value), height - 5, formatLevelOf(metric, value), "middle")),
+    ticks.map((value) => label(Math.min(Math.max(x(value), 20), width - 20), height - 5, formatLevelOf(metric, value),
+      "middle")),
     placeMarks(inside, x, width).map((mark) => [
       line(mark.x, mark.x, mark.row * MARK_STEP + 16, y(0), `spread-mark ${mark.className}`),
       label(mark.middle, mark.row * MARK_STEP + 12, mark.text, "middle", mark.className)])));
@@ -78,14 +79,14 @@ export function drawImportance(root, shares) {
 
 /**
  * One small chart: median, quartiles and best of a metric at each value of an axis.
- * @param {Object} axis an axis of /marginals @param {string} metric
+ * @param {Object} axis an axis of /marginals @param {string} metric @param {{width: number, height: number}} size
  * @returns {SVGElement}
  */
-export function marginalChart(axis, metric) {
+export function marginalChart(axis, metric, { width, height }) {
   const rows = axis.rows.map((row, idx) => ({ ...row, idx })).filter((row) => typeof row.median === "number");
   const low = Math.min(...rows.map((row) => row.q1));
   const high = Math.max(...rows.map((row) => row.high));
-  const { width, height, left, right, top, bottom } = MARGINAL;
+  const { left, right, top, bottom } = MARGINAL;
   const pitch = (width - left - right) / axis.rows.length;
   const x = (idx) => left + (idx + 0.5) * pitch;
   const y = (value) => top + (1 - (value - low) / (high - low || 1)) * (height - top - bottom);
