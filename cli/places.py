@@ -27,7 +27,7 @@ _REMEDIES = {
     "pause": "only a sweep that is going on can be paused",
     "resume": "only a paused sweep can be resumed",
     "cancel": "nothing to cancel",
-    "retry": "no chunk of it failed",
+    "retry": "only a sweep that failed can be retried",
 }
 
 

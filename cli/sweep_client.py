@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import Any, BinaryIO
 from urllib.parse import quote
 
+import click
+
 from cli.client import PlatformClient, RunFailed
 from cli.sweep_document import drop_extras
 from cli.sweep_report import Progress
@@ -31,24 +33,31 @@ def follow_sweep(client: PlatformClient, sweep_id: str, on_progress: Progress) -
         If it fails or is cancelled, with the platform's reason and what to do.
     """
     pause = 0.2
+    was_paused = False
     while True:
         state = dict(client.call("GET", f"{_API}/{quote(sweep_id, safe='')}"))
-        on_progress(state["n_done"], state["n_combinations"] or state["n_points"])
+        on_progress(state["n_positions_done"], state["n_positions"])
+        if state["state"] == "paused" and not was_paused:
+            resume = f"stock-backtest sweep-run resume {sweep_id} --server {client.shown}"
+            click.echo(f"the sweep is paused; `{resume}` goes on with it", err=True)
+        was_paused = state["state"] == "paused"
         if state["state"] == "succeeded":
             return state
         if state["state"] in ("failed", "cancelled"):
-            raise RunFailed(_explain(sweep_id, state))
+            raise RunFailed(_explain(client, state))
         time.sleep(pause)
         pause = min(_LONGEST_PAUSE_SECONDS, pause * 1.5)
 
 
-def _explain(sweep_id: str, state: Mapping[str, Any]) -> str:
+def _explain(client: PlatformClient, state: Mapping[str, Any]) -> str:
+    sweep_id = state["sweep_id"]
     reason = (state.get("error") or {}).get("message")
     text = f"sweep {sweep_id} {state['state']}"
     if reason:
         text += f": {reason}"
     if state["state"] == "failed" and state["chunks"]["failed"]:
-        text += f"; `stock-backtest sweep-run retry {sweep_id}` computes what is missing"
+        retry = f"stock-backtest sweep-run retry {sweep_id} --server {client.shown}"
+        text += f"; `{retry}` computes what is missing"
     return text
 
 

@@ -17,6 +17,7 @@ import pyarrow.parquet
 import pytest
 
 from tests.support.live_web import serving
+from tests.support.processes import wait_until
 from tests.support.web import Web, build_csv, build_web
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -280,3 +281,24 @@ def test_an_interrupted_sweep_ends_with_130_and_leaves_no_file(folder: Path) -> 
     assert output == ""
     assert "Traceback" not in errors
     assert not (folder / "interrupted.csv").exists()
+
+
+def test_an_interrupted_client_says_that_the_sweep_goes_on(folder: Path) -> None:
+    (folder / "idle").mkdir()
+    web = build_web(folder / "idle")  # nobody computes there
+    with serving(web) as url:
+        process = subprocess.Popen(
+            [*(sys.executable, "-m", "cli.main", "sweep", "WALK", "-r", "rsi"), "--server", url],
+            cwd=folder,
+            env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        wait_until(lambda: bool(web.store.sweeps.list().items), 30, "the sweep is stored")
+        time.sleep(2)  # the submission is answered after a second
+        os.kill(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    sweep_id = web.store.sweeps.list().items[0].sweep_id
+    assert f"sweep-run cancel {sweep_id} --server {url}" in errors
+    assert "Traceback" not in errors

@@ -136,7 +136,7 @@ def cancel(sweep_id: str) -> Response:
 
 def retry(sweep_id: str) -> Response:
     """Compute the chunks again that failed."""
-    return _control(sweep_id, retry_sweep, "running", "no chunk of it failed")
+    return _control(sweep_id, retry_sweep, "running", "only a sweep that failed can be retried")
 
 
 def _control(sweep_id: str, change: Callable[..., bool], wanted: str, remedy: str) -> Response:

@@ -27,7 +27,7 @@ export class HeatMap {
     root.append(this.box);
     this.box.addEventListener("pointermove", (event) => this.move(this.find(event)));
     this.box.addEventListener("pointerleave", () => { if (document.activeElement !== this.box) this.move(null); });
-    this.box.addEventListener("click", (event) => this.open(this.find(event)));
+    this.box.addEventListener("click", (event) => this.onClick(event));
     this.box.addEventListener("keydown", (event) => this.onKey(event));
     new ResizeObserver(() => this.draw()).observe(this.box);
   }
@@ -61,6 +61,15 @@ export class HeatMap {
 
   open(cell) {
     if (cell && this.data.index[cell.y][cell.x] !== null) this.handlers.onOpen(cell);
+  }
+
+  onClick(event) {
+    const cell = this.find(event);
+    // A finger cannot hover: its first tap reads the cell, a second one opens it.
+    const isRead = event.pointerType !== "touch" || (cell?.x === this.tapped?.x && cell?.y === this.tapped?.y);
+    this.tapped = cell;
+    if (isRead) this.open(cell);
+    else this.move(cell);
   }
 
   onKey(event) {

@@ -23,7 +23,7 @@ export class Parallel {
     fill(root, this.box, this.readout);
     this.box.addEventListener("pointermove", (event) => this.point(event));
     this.box.addEventListener("pointerleave", () => this.choose(null));
-    this.box.addEventListener("click", (event) => { this.point(event); this.open(); });
+    this.box.addEventListener("click", (event) => this.onClick(event));
     this.box.addEventListener("keydown", (event) => this.onKey(event));
     new ResizeObserver(() => this.draw()).observe(this.box);
   }
@@ -99,6 +99,14 @@ export class Parallel {
   point(event) {
     const { left, top } = this.box.getBoundingClientRect();
     if (this.lines) this.choose(findNearestLine(this.lines, event.clientX - left, event.clientY - top));
+  }
+
+  onClick(event) {
+    this.point(event);
+    // A finger cannot hover: its first tap reads the line, a second one opens it.
+    const isRead = event.pointerType !== "touch" || this.chosen === this.tapped;
+    this.tapped = this.chosen;
+    if (isRead) this.open();
   }
 
   choose(at) {
