@@ -13,30 +13,20 @@ FloatArray = NDArray[np.float64]
 
 @jit_loop
 def spread_events(
-    first_bar: NDArray[np.int32],
-    first_code: NDArray[np.int8],
-    first_weight: FloatArray,
-    second_bar: NDArray[np.int32],
-    second_code: NDArray[np.int8],
-    second_weight: FloatArray,
+    event_bar: NDArray[np.int32],
+    event_code: NDArray[np.int8],
+    event_weight: FloatArray,
+    n_events: int,
     signal: NDArray[np.int8],
     weight: FloatArray,
 ) -> None:
-    """Write the union of two event lists into a signal, and weights unless that array is empty.
-
-    A bar in both lists holds. The arrays are cleared first.
-    """
+    """Write events into a signal of shape (n_bars,), and their weights unless there are none."""
     signal[:] = 0
     weight[:] = 1.0
-    for i in range(first_bar.size):
-        signal[first_bar[i]] = first_code[i]
-        if first_weight.size > 0 and weight.size > 0:
-            weight[first_bar[i]] = first_weight[i]
-    for i in range(second_bar.size):
-        t = second_bar[i]
-        signal[t] = second_code[i] if signal[t] == 0 else 0
-        if second_weight.size > 0 and weight.size > 0:
-            weight[t] = second_weight[i]
+    for i in range(n_events):
+        signal[event_bar[i]] = event_code[i]
+        if weight.size > 0:
+            weight[event_bar[i]] = event_weight[i]
 
 
 @jit_loop

@@ -10,6 +10,8 @@ from backtest.sweep_fallback import spread_events, stream_combination
 from backtest.sweep_tables import Tables
 from backtest.sweep_walk import walk_combination
 
+CASH_RATE, BORROW_RATE = 12, 13  # columns of a configuration
+
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int32]
 ByteArray = NDArray[np.int8]
@@ -94,12 +96,15 @@ def compute_kernel(
 ) -> None:
     """Write the metrics of the chosen combinations; from `event_bar` on arrays are scratch."""
     tables = Tables(sums, extremes, level)
+    n_events = 0
+    merged_first = merged_second = -1
     for k in chosen:
-        a, b = first_offsets[first_idx[k]], first_offsets[first_idx[k] + 1]
-        c, d = second_offsets[second_idx[k]], second_offsets[second_idx[k] + 1]
+        i, j = first_idx[k], second_idx[k]
+        a, b = first_offsets[i], first_offsets[i + 1]
+        c, d = second_offsets[j], second_offsets[j + 1]
         config = configs[config_idx[k]]
-        has_financing = config[12] != 0.0 or config[13] != 0.0
-        if not has_financing:
+        # Neighbours that differ in how they trade share their signal.
+        if i != merged_first or j != merged_second:
             n_events = merge_events(
                 first_bar[a:b],
                 first_code[a:b],
@@ -111,36 +116,26 @@ def compute_kernel(
                 event_code,
                 event_weight,
             )
-            is_done = False
-            with_tables = True
-            for _ in range(2):
-                if not is_done:
-                    is_done = walk_combination(
-                        open_,
-                        high,
-                        low,
-                        close,
-                        event_bar,
-                        event_code,
-                        event_weight,
-                        n_events,
-                        tables,
-                        with_tables,
-                        config,
-                        book,
-                        out[k],
-                    )
-                with_tables = False
-            if is_done:
-                continue
-        spread_events(
-            first_bar[a:b],
-            first_code[a:b],
-            first_weight[a:b],
-            second_bar[c:d],
-            second_code[c:d],
-            second_weight[c:d],
-            signal,
-            weight,
-        )
-        stream_combination(open_, high, low, close, signal, weight, config, book, out[k])
+            merged_first, merged_second = i, j
+        is_done = False
+        n_tries = 0 if config[CASH_RATE] != 0.0 or config[BORROW_RATE] != 0.0 else 2
+        for attempt in range(n_tries):
+            if not is_done:
+                is_done = walk_combination(
+                    open_,
+                    high,
+                    low,
+                    close,
+                    event_bar,
+                    event_code,
+                    event_weight,
+                    n_events,
+                    tables,
+                    attempt == 0,
+                    config,
+                    book,
+                    out[k],
+                )
+        if not is_done:
+            spread_events(event_bar, event_code, event_weight, n_events, signal, weight)
+            stream_combination(open_, high, low, close, signal, weight, config, book, out[k])
