@@ -17,7 +17,6 @@ from adapters.adapter import RESULTS_VERSION
 from backtest.errors import FieldError, InputError
 from backtest.manifest import compute_engine_hash
 from rules.base_rule import get_rule
-from rules.optimizer import check_limit
 from rules.spec import DatasetRef
 from rules.sweep_spec import (
     SweepRequest,
@@ -276,8 +275,7 @@ def _pin_request(store: Store, settings: Settings, request: SweepRequest) -> _Pi
         datasets.append(_pin_dataset(dataset, adjust=request.adjust))
     if errors:
         raise InputError(errors)
-    spec = pin_sweep_request(request, datasets)
-    check_limit(spec.build_space(), spec.search, settings.max_combinations)
+    spec = pin_sweep_request(request, datasets, settings.max_combinations)
     return _Pinned(spec, n_bars)
 
 
