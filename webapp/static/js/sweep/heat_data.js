@@ -6,7 +6,7 @@ import { levelIn } from "./axes.js";
 
 // Lightness rises all the way, so the ramp also reads in grey and with any colour vision.
 const RAMP = [[16, 24, 32], [24, 52, 82], [36, 96, 146], [79, 160, 210], [168, 220, 245], [240, 250, 255]];
-const MARGIN = { left: 54, right: 76, top: 10, bottom: 40 };
+const MARGIN = { left: 26, right: 76, top: 10, bottom: 40 };
 const LEGEND = { gap: 18, width: 10 };
 const LABEL_ROOM = 34;
 const ROW_ROOM = 16;
@@ -35,9 +35,11 @@ export function formatLevel(value) {
 /**
  * Where everything is, in CSS pixels; the first row of the data is at the bottom.
  * @param {number} width @param {number} height @param {number} nX columns @param {number} nY rows
+ * @param {number} labelWidth of the widest name of a row
  */
-export function layoutHeatmap(width, height, nX, nY) {
-  const plot = { left: MARGIN.left, top: MARGIN.top, width: width - MARGIN.left - MARGIN.right,
+export function layoutHeatmap(width, height, nX, nY, labelWidth) {
+  const left = MARGIN.left + labelWidth;
+  const plot = { left, top: MARGIN.top, width: width - left - MARGIN.right,
     height: height - MARGIN.top - MARGIN.bottom };
   const cell = { width: plot.width / nX, height: plot.height / nY };
   return {

@@ -9,6 +9,8 @@ const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDo
 const SMALLEST_WITH_GAP = 5;
 const SMALLEST_WITH_DASH = 5;
 const CASING = "#0b0d10";
+const LEAST_LABEL = 28;
+const LONGEST_LABEL = 14;
 
 /** One heat map. */
 export class HeatMap {
@@ -105,7 +107,9 @@ export class HeatMap {
     ctx.font = FONT;
     ctx.fillStyle = COLORS.ground;
     ctx.fillRect(0, 0, width, height);
-    this.layout = layoutHeatmap(width, height, this.data.x.values.length, this.data.y.values.length);
+    const { x, y } = this.data;
+    const labelWidth = Math.max(...y.values.map((value) => ctx.measureText(rowLabel(value)).width), LEAST_LABEL);
+    this.layout = layoutHeatmap(width, height, x.values.length, y.values.length, labelWidth);
     this.scale = colorScale(this.data.min, this.data.max);
     this.drawCells(ctx);
     this.drawAxes(ctx, height);
@@ -145,11 +149,11 @@ export class HeatMap {
     ctx.fillStyle = COLORS.second;
     ctx.textBaseline = "middle";
     ctx.textAlign = "right";
-    for (const y of yTicks) ctx.fillText(formatLevel(this.data.y.values[y]).slice(0, 6), plot.left - 6,
+    for (const y of yTicks) ctx.fillText(rowLabel(this.data.y.values[y]), plot.left - 6,
       place(0, y).top + cell.height / 2);
     ctx.textAlign = "center";
     for (const x of xTicks) {
-      ctx.fillText(formatLevel(this.data.x.values[x]).slice(0, 7), plot.left + (x + 0.5) * cell.width,
+      ctx.fillText(formatLevel(this.data.x.values[x]).slice(0, this.data.x.ordered ? 7 : LONGEST_LABEL), plot.left + (x + 0.5) * cell.width,
         plot.top + plot.height + 11);
     }
     ctx.fillText(this.data.x.name, plot.left + plot.width / 2, height - 9);
@@ -196,6 +200,10 @@ export class HeatMap {
       ctx.fillText(mark.text, x + 4, y + 8);
     }
   }
+}
+
+function rowLabel(value) {
+  return formatLevel(value).slice(0, LONGEST_LABEL);
 }
 
 function outline(ctx, layout, { x, y }, color, width) {

@@ -286,8 +286,14 @@ class SweepPage {
       yes: "Cancel it",
       text: "What is not computed yet never will be; the chunks that are done stay." })) return;
     await this.guard(async () => {
-      const { state } = await steerSweep(sweep.sweep_id, action);
-      announce(`sweep ${state}`);
+      try {
+        const { state } = await steerSweep(sweep.sweep_id, action);
+        announce(`sweep ${state}`);
+      } catch (error) {
+        // It went on meanwhile, to its end for example: no trouble, the next poll shows where it stands.
+        if (!(error instanceof ApiError) || error.status !== 409) throw error;
+        announce(error.message);
+      }
       // The poll starts again at its quickest.
       this.following.abort();
       this.following = new AbortController();
