@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 
 from storage.store import Store
 from tasks.settings import Settings
+from webapp.spec_cache import SpecCache
 from webapp.telemetry import Telemetry
 
 _KEY = "stock_backtest"
@@ -38,6 +39,8 @@ class WebContext:
         Taken by a request that holds its answer until a worker is done.
     exporting : threading.BoundedSemaphore
         Taken by an export for as long as it streams.
+    specs : SpecCache
+        Specifications of the sweeps last asked for.
     """
 
     settings: Settings
@@ -50,6 +53,7 @@ class WebContext:
     exporting: threading.BoundedSemaphore = field(
         default_factory=lambda: threading.BoundedSemaphore(_MOST_EXPORTING)
     )
+    specs: SpecCache = field(default_factory=SpecCache)
 
 
 def save_context(app: Flask, context: WebContext) -> None:

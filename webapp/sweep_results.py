@@ -7,7 +7,6 @@ from typing import Any
 from adapters.sweep_columns import HEADLINE_METRICS
 from adapters.sweep_ranking import build_ranking_page
 from adapters.sweep_rows import build_row
-from rules.sweep_spec import SweepSpec
 from storage.sweep_records import SweepRecord
 from webapp.context import get_context
 
@@ -46,7 +45,7 @@ def load_stored_ranking(
     document = load_stored(record, f"ranking.{metric}")
     if document is None:
         return None
-    spec = SweepSpec.from_json(record.spec)
+    spec = get_context().specs.load(record)
     return build_ranking_page(document, spec, metric, offset, limit)
 
 
@@ -66,7 +65,7 @@ def _load_best_rows(record: SweepRecord, offset: int, limit: int) -> list[dict[s
     found = get_context().store.sweeps.best_so_far(record.sweep_id, offset + limit)[offset:]
     if not found:
         return []
-    spec = SweepSpec.from_json(record.spec)
+    spec = get_context().specs.load(record)
     return [
         build_row(spec, item.point, [item.metrics[name] for name in HEADLINE_METRICS])
         for item in found

@@ -11,7 +11,6 @@ from flask import Response, request
 from adapters.sweep_filters import parse_filters
 from adapters.sweep_heatmap import validate_heatmap
 from backtest.errors import FieldError, InputError
-from rules.sweep_spec import SweepSpec
 from storage.sweep_records import SweepRecord
 from webapp.bodies import read_query
 from webapp.child_stream import ChildFailed, ChildStream
@@ -52,7 +51,7 @@ def show_ranking(sweep_id: str) -> Response:
     query = read_query(RankingQuery, lists=("filter",))
     record = load_sweep(sweep_id)
     metric = read_metric(query.metric, record)
-    space = SweepSpec.from_json(record.spec).build_space() if query.filter else None
+    space = get_context().specs.load(record).build_space() if query.filter else None
     filters = parse_filters(query.filter, space) if space is not None else []
     min_trades = record.min_trades if query.min_trades is None else query.min_trades
     is_plain = not filters and query.order == "best" and min_trades == record.min_trades
@@ -92,7 +91,7 @@ def show_heatmap(sweep_id: str) -> Response:
     if fixed and query.other != "fixed":
         name, text = next(iter(fixed.items()))
         raise InputError.of(f"fixed.{name}", text, "only other=fixed holds an axis; send it too")
-    space = SweepSpec.from_json(record.spec).build_space()
+    space = get_context().specs.load(record).build_space()
     wanted = None
     if query.x is not None or query.y is not None or fixed:
         wanted = read_axes(space, query.x, query.y)
@@ -176,7 +175,7 @@ def show_chunks(sweep_id: str) -> Response:
 def show_combination(sweep_id: str, index: str) -> Response:
     """Answer what the combination with a number is, and the body that opens it as a run."""
     record = load_sweep(sweep_id)
-    spec = SweepSpec.from_json(record.spec)
+    spec = get_context().specs.load(record)
     space = spec.build_space()
     point = int(index) if index.isdecimal() and len(index) <= 20 else -1
     if not 0 <= point < space.n_points:
