@@ -154,7 +154,8 @@ def _measure_rate(connection: Connection, number: int) -> float | None:
     )
     positions, since, now = connection.execute(query).one()
     if positions:
-        return float(positions) / max((now - since).total_seconds(), 0.001)
+        elapsed: float = (now - since).total_seconds()
+        return float(positions) / max(elapsed, 0.001)
     # Chunks longer than the window: each process does what the chunks done so far took it.
     average = select(func.sum(chunk.stop - chunk.first), func.sum(chunk.seconds)).where(
         mine, chunk.state == "done"
