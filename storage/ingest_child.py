@@ -7,6 +7,7 @@ is one line of JSON and the compressed columns. Everything is read before anythi
 from __future__ import annotations
 
 import json
+import os
 import resource
 import signal
 import sys
@@ -117,4 +118,9 @@ def _describe_errors(errors: tuple[FieldError, ...] | list[FieldError]) -> dict[
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Not through the interpreter's end: on a busy machine a thread of pyarrow may outlive what it
+    # works on there, and the process would abort after everything was said.
+    os._exit(exit_code)

@@ -279,7 +279,7 @@ def test_only_a_window_of_messages_is_out_and_each_is_given_to_one_sender(
             other.engine.dispose()
     chunks = [idx for part in taken for idx in part]
     assert len(chunks) == len(set(chunks))
-    assert 8 <= len(chunks) <= 8 * 2  # two that look at once may both see room
+    assert 8 <= len(chunks) <= 8 * len(others)  # those that look at once may all see room
     for idx in sorted(chunks)[:6]:
         claim_chunk(store, sweep_id, idx)
     more = store.sweeps.take_messages(sweep_id).chunks
