@@ -40,6 +40,7 @@ _MAX_IN_MEMORY = 4_194_304
 _BLOCK = 131_072
 # What is released less often only costs memory, what more often only page faults.
 _BLOCKS_IN_MEMORY = 8
+_SCATTERED_IN_MEMORY = 64
 
 BinArray = NDArray[np.uint8]
 
@@ -65,6 +66,19 @@ def release(*arrays: NDArray[Any] | None) -> None:
         base: object = None if array is None else array.base
         if isinstance(base, mmap.mmap):
             base.madvise(mmap.MADV_DONTNEED)
+
+
+def iterate_scattered(n: int, *arrays: NDArray[Any] | None) -> Iterator[slice]:
+    """Yield slices of `n` look-ups all over `arrays`, few at a time if those lie in files.
+
+    The system maps the surroundings of every entry that is looked at, so that a thousand of them
+    would bring in a whole array.
+    """
+    is_mapped = any(isinstance(array, np.memmap) for array in arrays)
+    step = _SCATTERED_IN_MEMORY if is_mapped else max(n, 1)
+    for first in range(0, n, step):
+        yield slice(first, first + step)
+        release(*arrays)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +145,15 @@ class MetricField:
     def orient(self, values: FloatArray) -> FloatArray:
         """Return `values` such that the largest is the best."""
         return values if self.sign > 0 else -values
+
+    def look_up(self, positions: PointArray) -> tuple[PointArray, FloatArray]:
+        """Return points and values of positions, int64 (n,) and float64 (n,)."""
+        points, values = positions.copy(), np.empty(len(positions))
+        for part in iterate_scattered(len(positions), self.values, self.points):
+            values[part] = self.values[positions[part]]
+            if self.points is not None:
+                points[part] = self.points[positions[part]]
+        return points, values
 
     def get_point(self, position: int) -> int:
         """Return the index in the search space of a position."""

@@ -51,10 +51,8 @@ def sample_parallel(
     best = keeper.positions()
     even = _sample_evenly(field, n - n // 2)
     rest = even[~np.isin(even, best)]
-    rest = rest[np.argsort(-field.orient(field.values[rest]), kind="stable")]
-    positions = np.concatenate([best, rest])
-    points = [field.get_point(int(position)) for position in positions]
-    values = field.values[positions].tolist()
+    rest = rest[np.argsort(-field.orient(field.look_up(rest)[1]), kind="stable")]
+    points, values = (found.tolist() for found in field.look_up(np.concatenate([best, rest])))
     rows = [
         {"index": point, **swept, "metrics": {field.metric: value}, "is_best": i < len(best)}
         for i, (point, swept, value) in enumerate(

@@ -16,6 +16,7 @@ from adapters.sweep_field import (
     allocate,
     build_field,
     build_scales,
+    iterate_scattered,
     release,
 )
 
@@ -112,9 +113,14 @@ class Neighbourhood:
             Larger is better; NaN without a neighbour, or where the position is not eligible.
         n_neighbours : array of int64, shape (n,)
         """
-        if self._points is None or self._field.points is None:
-            return self.score_places(positions)
-        return self.score_places(np.searchsorted(self._points, self._field.points[positions]))
+        scores, n_neighbours = np.empty(len(positions)), np.empty(len(positions), dtype=np.int64)
+        points, _ = self._field.look_up(positions)
+        for part in iterate_scattered(len(points), self._values, self._points):
+            places = points[part]
+            if self._points is not None:
+                places = np.searchsorted(self._points, places)
+            scores[part], n_neighbours[part] = self.score_places(places)
+        return scores, n_neighbours
 
     def score_places(
         self, places: PointArray, bound: float = -np.inf

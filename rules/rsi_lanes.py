@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from backtest.jit import jit
 from rules.indicator_kernels import compute_strength, fill_nan
+from rules.sweep_kernels import fill_level_crosses
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -71,25 +72,125 @@ def fill_rsi_rows(x: Floats, windows: Ints, rows: Floats) -> None:
     windows : ndarray of int64, shape (n_rows,)
     rows : ndarray of float64, shape (n_rows, n_bars)
     """
-    n_bars = x.size
     lanes, block = np.empty((3, N_LANES)), np.empty((_BLOCK, N_LANES))
     for first in range(0, windows.size, N_LANES):
         used = min(N_LANES, windows.size - first)
-        longest = 0
-        for lane in range(used):
-            window = windows[first + lane]
-            longest = max(longest, window) if window < n_bars else longest
-        together = min(longest + 1, n_bars)
-        for lane in range(N_LANES):
-            row = first + min(lane, used - 1)  # idle lanes repeat the last
-            if lane < used:
-                lanes[0, lane], lanes[1, lane] = start_lane(x, windows[row], together, rows[row])
-            else:
-                lanes[0, lane], lanes[1, lane] = lanes[0, used - 1], lanes[1, used - 1]
-            lanes[2, lane] = windows[row]
-        for start in range(together, n_bars, _BLOCK):
-            stop = min(start + _BLOCK, n_bars)
+        head = start_lanes(x, windows[first : first + used], lanes)
+        together = head.shape[1]
+        rows[first : first + used, :together] = head
+        for start in range(together, x.size, _BLOCK):
+            stop = min(start + _BLOCK, x.size)
             advance_rsi(x, start, stop, lanes, block)
             for lane in range(used):
                 for t in range(start, stop):
                     rows[first + lane, t] = block[t - start, lane]
+
+
+@jit
+def start_lanes(x: Floats, windows: Ints, lanes: Floats) -> Floats:
+    """Bring up to `N_LANES` windows to the bar from which they go together.
+
+    Fills gain, loss and window of all lanes, idle ones like the last, and returns what the windows
+    have had until then, shape (n_windows, bars before), bar by bar.
+    """
+    longest = 0
+    for window in windows:
+        longest = max(longest, window) if window < x.size else longest
+    head = np.empty((windows.size, min(longest + 1, x.size)))
+    for lane in range(N_LANES):
+        row = min(lane, windows.size - 1)
+        if lane == row:
+            gain, loss = start_lane(x, windows[row], head.shape[1], head[row])
+        lanes[0, lane], lanes[1, lane], lanes[2, lane] = gain, loss, windows[row]
+    return head
+
+
+@jit
+def append_crosses(
+    row: Floats,
+    base: int,
+    level: float,
+    sign: float,
+    flags: NDArray[np.int8],
+    words: NDArray[np.uint64],
+    bar: NDArray[np.int32],
+    place: int,
+) -> int:
+    """Append the bars at which a stretch of a row crosses a level; return the next free entry.
+
+    Entry 0 of `row` is bar `base`, which itself is not looked at. Without room for bars, an empty
+    `bar`, they are only counted.
+    """
+    if bar.size == 0:
+        count = 0
+        for t in range(1, row.size):
+            count += (sign * row[t - 1] <= sign * level) & (sign * row[t] > sign * level)
+        return place + count
+    words[(row.size - 1) // 8] = 0  # the last word may reach beyond the row
+    fill_level_crosses(row, level, sign, 1, flags[: row.size])
+    for word_idx in range((row.size + 7) // 8):
+        if words[word_idx] == 0:
+            continue
+        for t in range(8 * word_idx, 8 * word_idx + 8):
+            if flags[t] != 0:
+                bar[place] = base + t
+                place += 1
+    return place
+
+
+@jit
+def scan_rsi_crosses(
+    x: Floats,
+    windows: Ints,
+    starts: Ints,
+    order: Ints,
+    levels: Floats,
+    signs: Floats,
+    places: Ints,
+    bar: NDArray[np.int32],
+) -> None:
+    """Count where signals cross their levels, or write the bars; no row is ever held whole.
+
+    Parameters
+    ----------
+    windows : ndarray of int64, shape (n_windows,)
+        Distinct ones; the signals of window w are ``order[starts[w] : starts[w + 1]]``.
+    levels, signs : ndarray of float64, shape (n_signals,)
+        As `fill_level_crosses` takes them.
+    places : ndarray of int64, shape (n_signals,)
+        Where each signal's next bar goes; counts up.
+    bar : ndarray of int32, shape (n_events,) or (0,)
+        Empty to count only.
+    """
+    lanes, block = np.empty((3, N_LANES)), np.empty((_BLOCK, N_LANES))
+    stretch = np.empty((N_LANES, _BLOCK + 1))
+    words = np.zeros((max(_BLOCK + 1, x.size) + 7) // 8, np.uint64)
+    flags = words.view(np.int8)
+    for first in range(0, windows.size, N_LANES):
+        used = min(N_LANES, windows.size - first)
+        head = start_lanes(x, windows[first : first + used], lanes)
+        together = head.shape[1]
+        for lane in range(used):
+            for i in order[starts[first + lane] : starts[first + lane + 1]]:
+                places[i] = append_crosses(
+                    head[lane], 0, levels[i], signs[i], flags, words, bar, places[i]
+                )
+            stretch[lane, _BLOCK] = head[lane, together - 1]
+        for start in range(together, x.size, _BLOCK):
+            stop = min(start + _BLOCK, x.size)
+            advance_rsi(x, start, stop, lanes, block)
+            for lane in range(used):
+                stretch[lane, 0] = stretch[lane, _BLOCK]
+                for t in range(stop - start):
+                    stretch[lane, t + 1] = block[t, lane]
+                for i in order[starts[first + lane] : starts[first + lane + 1]]:
+                    places[i] = append_crosses(
+                        stretch[lane, : stop - start + 1],
+                        start - 1,
+                        levels[i],
+                        signs[i],
+                        flags,
+                        words,
+                        bar,
+                        places[i],
+                    )

@@ -92,12 +92,12 @@ class RsiRule(BaseRule):
         def compute_buys(
             bars: Bars, rows: IndicatorRows, params: Mapping[str, NDArray[Any]]
         ) -> SignalEvents:
-            return _build_rsi_crosses(bars, rows, params, "oversold", Signal.BUY)
+            return _build_rsi_crosses(bars, params, "oversold", Signal.BUY)
 
         def compute_sells(
             bars: Bars, rows: IndicatorRows, params: Mapping[str, NDArray[Any]]
         ) -> SignalEvents:
-            return _build_rsi_crosses(bars, rows, params, "overbought", Signal.SELL)
+            return _build_rsi_crosses(bars, params, "overbought", Signal.SELL)
 
         return (
             SignalPart(("window", "oversold", "trigger"), compute_buys),
@@ -302,7 +302,6 @@ class BuyAndHoldRule(BaseRule):
 
 def _build_rsi_crosses(
     bars: Bars,
-    rows: IndicatorRows,
     params: Mapping[str, NDArray[Any]],
     level: str,
     code: Signal,
@@ -310,11 +309,11 @@ def _build_rsi_crosses(
     """Build the crossings of RSI and the level of that name: into its zone, or back out of it."""
     import numpy as np
 
-    from rules.sweep_hooks import build_level_crosses
+    from rules.sweep_hooks import build_rsi_crosses
 
     inwards = 1.0 if code == Signal.SELL else -1.0
     signs = np.where(params["trigger"] == "enter_zone", inwards, -inwards)
-    return build_level_crosses(*_get_rsi(bars, rows, params["window"]), params[level], signs, code)
+    return build_rsi_crosses(bars.close, params["window"], params[level], signs, int(code))
 
 
 def _build_rsi_macd_onsets(

@@ -235,19 +235,7 @@ def build_part_signals(
     if not parts:
         return (build(list(dtypes), partial(_compute_alone, rule, bars)),)
     return tuple(
-        build(part.parameters, partial(_compute_batches, part, bars, rows)) for part in parts
-    )
-
-
-def _compute_batches(
-    part: SignalPart, bars: Bars, rows: IndicatorRows, group: AxisGroup, numbers: IntArray
-) -> SignalTable:
-    # No more than rows may be kept: a hook may want one for each signal.
-    return join_tables(
-        [
-            _compute_batch(part, bars, rows, group, numbers[first : first + rows.max_rows])
-            for first in range(0, numbers.size, rows.max_rows)
-        ]
+        build(part.parameters, partial(_compute_batch, part, bars, rows)) for part in parts
     )
 
 
@@ -255,6 +243,7 @@ def _compute_batch(
     part: SignalPart, bars: Bars, rows: IndicatorRows, group: AxisGroup, numbers: IntArray
 ) -> SignalTable:
     """Compute signals together; where that fails one by one, so that only some of them fail."""
+    from rules.sweep_hooks import TooManyRows
 
     def compute(some: IntArray) -> SignalEvents:
         events = part.compute(bars, rows, group.build_columns(some))
@@ -265,6 +254,9 @@ def _compute_batch(
         return SignalTable(compute(numbers), np.zeros(numbers.size, np.bool_))
     except MemoryError:
         raise
+    except TooManyRows:
+        halves = np.array_split(numbers, 2)
+        return join_tables([_compute_batch(part, bars, rows, group, half) for half in halves])
     except Exception:  # noqa: BLE001  # whatever a rule raises; it is logged where it fails alone
         return _compute_singly(compute, group, numbers)
 
