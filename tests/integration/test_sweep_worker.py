@@ -114,10 +114,12 @@ def test_a_single_run_does_not_wait_behind_a_sweep(
     wait_for_chunks(filled, sweep_id, 3)
     for window in (11, 12, 13):
         body = {"dataset": "AAPL", "rule": "rsi", "params": {"window": window}, "force": True}
-        started = time.monotonic()
+        before = count_done(filled, sweep_id)
         run_id = submit_run(filled, settings, parse_run_request(body)).record.run_id
         assert wait_for_run(filled, run_id).state == "succeeded"
-        assert time.monotonic() - started < 2.0
+        # In chunks and not in seconds, which a busy machine stretches: one of them takes 0.1 to
+        # 0.5 s of a process, and hundreds are still to come.
+        assert count_done(filled, sweep_id) - before <= 12
         n_messages = count_messages(settings, SWEEP_QUEUE)
         assert n_messages is not None
         assert 0 < n_messages <= 16  # whatever the size of the sweep
@@ -224,8 +226,6 @@ def test_a_pass_of_maintenance_sends_what_a_broker_lost(
         sweep_id = submit(filled, alone, SMALL | {"force": True})
         assert count_messages(alone, SWEEP_QUEUE) == 1
         other.client.flushall()
-        run_maintenance_pass(filled, alone)
-        assert count_messages(alone, SWEEP_QUEUE) == 0  # too young to be called lost
         wait_until(
             lambda: run_maintenance_pass(filled, alone) and count_messages(alone, SWEEP_QUEUE),
             10,
