@@ -17,10 +17,10 @@ from storage.sweep_tables import SWEEP_METRICS, sweep_blocks, sweep_chunks
 from tasks.celery_app import send_chunk, send_finish
 from tasks.settings import Settings
 from tasks.sweeps import pause_sweep, resume_sweep
+from tests.support.datasets import add_aapl
 from tests.support.platform import run_platform
 from tests.support.processes import wait_until
 from tests.support.sweeps import (
-    add_walk,
     build_request,
     compute_undisturbed,
     count_done,
@@ -33,20 +33,19 @@ from tests.support.worker import ServiceProcess, run_maintenance, run_worker
 
 pytestmark = pytest.mark.timeout(300)
 
-# 400,000 combinations on 60,000 bars: some seconds at the full rate of two processes.
-N_FEES = 40
-REQUEST = build_request(N_FEES, dataset="WALK")
+# 2,000,000 combinations: some seconds at the full rate of two processes, dozens of chunks.
+N_FEES = 200
 
 
 @pytest.fixture
 def filled(store: Store) -> Store:
-    add_walk(store)
+    add_aapl(store)
     return store
 
 
 @pytest.fixture
 def undisturbed() -> str:
-    return compute_undisturbed(N_FEES, "WALK")
+    return compute_undisturbed(N_FEES)
 
 
 def check_complete(store: Store, record: SweepRecord, expected: str) -> None:
@@ -80,7 +79,7 @@ def test_a_sweep_survives_the_death_of_processes_and_of_a_whole_worker(
         settings = Settings(database_url=database_url, broker_url=broker.url)
         with run_maintenance(settings, tmp_path):
             with run_worker(settings, tmp_path, 2) as worker:
-                sweep_id = submit(filled, settings, REQUEST)
+                sweep_id = submit(filled, settings, build_request(N_FEES))
                 for n_chunks in (1, 4, 8):
                     wait_for_chunks(filled, sweep_id, n_chunks)
                     kill_one_child(worker)
@@ -101,7 +100,7 @@ def test_a_sweep_survives_a_broker_that_is_killed_and_started_again(
     with run_valkey(persistent=persistent) as broker:
         settings = Settings(database_url=database_url, broker_url=broker.url)
         with run_maintenance(settings, tmp_path), run_worker(settings, tmp_path, 2) as worker:
-            sweep_id = submit(filled, settings, REQUEST)
+            sweep_id = submit(filled, settings, build_request(N_FEES))
             wait_for_chunks(filled, sweep_id, 4)
             broker.kill()
             time.sleep(1.5)
@@ -130,7 +129,7 @@ def test_pauses_duplicates_and_a_worker_that_wakes_up_late_change_nothing(
     with run_valkey() as broker:
         settings = Settings(database_url=database_url, broker_url=broker.url, lease_seconds=2.0)
         with run_maintenance(settings, tmp_path), run_worker(settings, tmp_path, 2) as worker:
-            sweep_id = submit(filled, settings, REQUEST)
+            sweep_id = submit(filled, settings, build_request(N_FEES))
             wait_for_chunks(filled, sweep_id, 2)
             for idx in range(12):
                 send_chunk(settings, sweep_id, idx)
@@ -157,8 +156,7 @@ def test_a_whole_platform_heals_by_itself_whatever_part_dies(
         settings = Settings(
             database_url=platform.up["database_url"], broker_url=platform.up["broker_url"]
         )
-        add_walk(store)
-        sweep_id = submit(store, settings, REQUEST)
+        sweep_id = submit(store, settings, build_request(N_FEES))
         for n_chunks, name in ((2, "maintenance"), (3, "worker"), (6, "broker"), (9, "web")):
             wait_for_chunks(store, sweep_id, n_chunks)
             before = platform.up["pids"].get(name)
@@ -171,4 +169,4 @@ def test_a_whole_platform_heals_by_itself_whatever_part_dies(
 
 @pytest.fixture(scope="module", autouse=True)
 def _compute_before_any_worker_takes_the_cores() -> None:
-    compute_undisturbed(N_FEES, "WALK")
+    compute_undisturbed(N_FEES)

@@ -13,11 +13,10 @@ from tasks.settings import Settings
 from tasks.sweep_compute import build_local_sweep_spec
 from tasks.sweep_local import run_local_sweep
 from tasks.sweeps import submit_sweep
-from tests.support.datasets import DATA, add_bars, build_walk
+from tests.support.datasets import DATA
 from tests.support.processes import wait_until
 
-# 25 x 20 x 20 signals, each with some fees.
-N_WALK_BARS = 60_000
+# 25 x 20 x 20 signals, each with some fees: seconds of work, whatever the kernels.
 BASE = {
     "dataset": "AAPL",
     "rule": "rsi",
@@ -30,11 +29,6 @@ def build_request(n_fees: int, **changes: Any) -> dict[str, Any]:
     """A grid of 10,000 x `n_fees` combinations."""
     fees = [round(0.0001 * number, 4) for number in range(n_fees)]
     return {**BASE, "trading": {"fee_rate": fees}, **changes}
-
-
-def add_walk(store: Store) -> None:
-    """Store bars on which a sweep takes some twenty times as long as on AAPL."""
-    add_bars(store, "WALK", build_walk(N_WALK_BARS))
 
 
 def submit(store: Store, settings: Settings, request: dict[str, Any]) -> str:
@@ -63,13 +57,10 @@ def wait_for_sweep(store: Store, sweep_id: str, seconds: float = 120) -> SweepRe
 
 
 @cache
-def compute_undisturbed(n_fees: int, symbol: str = "AAPL") -> str:
+def compute_undisturbed(n_fees: int) -> str:
     """Return the hash of the same sweep in this process, without queue or database."""
-    if symbol == "AAPL":
-        bars, warnings = load_bar_file(DATA / "AAPL.csv")
-    else:
-        bars, warnings = build_walk(N_WALK_BARS), ()
-    request = parse_sweep_request(build_request(n_fees, dataset=symbol))
-    spec = build_local_sweep_spec(request, [(symbol, bars)])
+    bars, warnings = load_bar_file(DATA / "AAPL.csv")
+    request = parse_sweep_request(build_request(n_fees))
+    spec = build_local_sweep_spec(request, [("AAPL", bars)])
     with run_local_sweep(spec, lambda _: (bars, warnings)) as local:
         return local.result_sha256
