@@ -218,13 +218,58 @@ def build_field(
     """
     validate_metric(metric)
     builder = FieldBuilder(columns.n_positions, metric, is_grid=is_grid(spec))
+    for chunk, values in _read_eligible(columns, metric, min_trades):
+        builder.add(chunk, values)
+    return builder.build()
+
+
+def build_field_at(
+    columns: SweepColumns,
+    spec: SweepSpec,
+    metric: str,
+    points: PointArray,
+    min_trades: int = 0,
+) -> MetricField:
+    """Read one metric of some combinations only; see `build_field`.
+
+    Parameters
+    ----------
+    points : array of int64, shape (n,)
+        Indexes in the search space, rising, each once.
+
+    Returns
+    -------
+    MetricField
+        Of n positions, those of `points`; NaN where the sweep has no such combination.
+    """
+    sign = METRIC_SIGN[metric]
+    found = np.full(len(points), np.nan)
+    for chunk, eligible in _read_eligible(columns, metric, min_trades):
+        # On a grid points are positions: no need to look through a chunk for them.
+        if is_grid(spec):
+            start, stop = np.searchsorted(points, [chunk.first, chunk.first + len(chunk)])
+            places = np.arange(start, stop)
+            rows = points[start:stop] - chunk.first
+        else:
+            places = np.minimum(np.searchsorted(points, chunk.points), len(points) - 1)
+            rows = np.flatnonzero(points[places] == chunk.points)
+            places = places[rows]
+        values = eligible[rows]
+        values = np.where(np.isfinite(values), values, -np.inf * sign)
+        found[places] = np.where(chunk.status[rows] == STATUS_EXCLUDED, np.nan, values)
+    return MetricField(metric, sign, found, points)
+
+
+def _read_eligible(
+    columns: SweepColumns, metric: str, min_trades: int
+) -> Iterator[tuple[ColumnChunk, FloatArray]]:
+    """Yield the chunks with a metric, NaN where there are fewer closed trades."""
     names = [metric] if min_trades <= 0 or metric == "n_trades" else [metric, "n_trades"]
     for chunk in columns.read(names):
         values = chunk.columns[metric]
         if min_trades > 0:
             values = np.where(chunk.columns["n_trades"] >= min_trades, values, np.nan)
-        builder.add(chunk, values)
-    return builder.build()
+        yield chunk, values
 
 
 def is_grid(spec: SweepSpec) -> bool:

@@ -16,10 +16,12 @@ from backtest.errors import FieldError, InputError
 from rules.spec import coerce_text
 
 if TYPE_CHECKING:
+    from rules.search_axes import Axis
     from rules.search_space import SearchSpace
     from rules.sweep_spec import SweepSpec
 
 Other = Literal["best", "median", "fixed"]
+_MOST_LISTED = 12
 OTHERS: tuple[Other, ...] = ("best", "median", "fixed")
 
 
@@ -69,11 +71,28 @@ def validate_heatmap(
         try:
             pins[name] = axis.index(coerce_text(value) if is_text else value)
         except ValueError:
-            remedy = f"not among the {axis.n_values} values of {name}, from {axis[0]} to {axis[-1]}"
+            remedy = f"not among the {axis.n_values} values of {name}: {_describe_values(axis)}"
             errors.append(FieldError(f"fixed.{name}", value, remedy))
     if errors:
         raise InputError(errors)
     return pins
+
+
+def _describe_values(axis: Axis) -> str:
+    """Return the values of an axis in words, `off` last; of a long ordered axis the ends."""
+    if axis.n_values > _MOST_LISTED and axis.is_ordered:
+        low, high = axis.bounds
+        return f"from {low:.10g} to {high:.10g}{', or off' if axis.has_off else ''}"
+    order = axis.neighbour_order()
+    digits = range(min(axis.n_values, _MOST_LISTED)) if order is None else order.tolist()
+    more = "" if axis.n_values <= _MOST_LISTED else ", ..."
+    return ", ".join(_describe_level(axis[digit]) for digit in digits) + more
+
+
+def _describe_level(value: Any) -> str:
+    if value is None:
+        return "off"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def measure_heatmap(

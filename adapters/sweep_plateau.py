@@ -15,6 +15,7 @@ from adapters.sweep_field import (
     MetricField,
     allocate,
     build_field,
+    build_field_at,
     build_scales,
     iterate_scattered,
     release,
@@ -74,12 +75,7 @@ class Neighbourhood:
 
     def __init__(self, field: MetricField, scales: list[AxisScale]) -> None:
         self._field = field
-        self._steps = [
-            _build_step(scale, direction)
-            for scale in scales
-            if scale.axis.is_ordered and scale.n_values > 1
-            for direction in (1, -1)
-        ]
+        self._steps = _build_steps(scales)
         self._values = field.values
         self._points: PointArray | None = None
         self._positions: PointArray | None = None
@@ -151,6 +147,49 @@ class Neighbourhood:
             found = np.minimum(np.searchsorted(self._points, wanted), len(self._points) - 1)
             missing |= self._points[found] != wanted
         return np.where(missing, np.nan, self._field.orient(self._values[found]))
+
+
+def compute_near(
+    columns: SweepColumns, spec: SweepSpec, points: PointArray, min_trades: int = 0
+) -> FloatArray:
+    """Return the neighbourhood's median of the objective of some combinations.
+
+    Reads the objective once and keeps of it what lies around `points`, so that a page of a ranking
+    costs little memory whatever the sweep's size.
+
+    Parameters
+    ----------
+    columns : SweepColumns
+        The results; neighbours that are not computed yet are left out of the median.
+    points : array of int64, shape (n,)
+        Indexes of combinations in the search space.
+    min_trades : int
+        Combinations with fewer closed trades count as the worst.
+
+    Returns
+    -------
+    array of float64, shape (n,)
+        NaN without a neighbour, where the combination is not eligible, and where most of its
+        neighbourhood is not.
+    """
+    if len(points) == 0:
+        return np.empty(0)
+    scales = build_scales(spec.build_space())
+    steps = _build_steps(scales)
+    wanted = np.unique(np.concatenate([points, *(points + step(points) for step in steps)]))
+    field = build_field_at(columns, spec, spec.objective, wanted, min_trades)
+    scores, _ = Neighbourhood(field, scales).score(np.searchsorted(wanted, points))
+    scores[~np.isfinite(scores)] = np.nan
+    return scores * field.sign
+
+
+def _build_steps(scales: list[AxisScale]) -> list[Callable[[PointArray], PointArray]]:
+    return [
+        _build_step(scale, direction)
+        for scale in scales
+        if scale.axis.is_ordered and scale.n_values > 1
+        for direction in (1, -1)
+    ]
 
 
 def _sort_points(points: PointArray) -> tuple[PointArray, PointArray]:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from adapters.adapter import to_json_list
+from adapters.adapter import to_json_list, to_json_number
 from adapters.sweep_columns import HEADLINE_METRICS, METRIC_SIGN, FloatArray, SweepColumns
 from adapters.sweep_field import validate_metric
 from adapters.sweep_filters import Filter, find_admitted, validate_filters
+from adapters.sweep_plateau import compute_near
 from adapters.sweep_rows import build_row
 from adapters.sweep_tops import TopKeeper, TopRows, gather_rows
 from backtest.errors import InputError
@@ -38,7 +39,8 @@ def query_ranking(
     Parameters
     ----------
     columns : SweepColumns
-        The results; what is sorted and filtered by is read once, then every metric once.
+        The results; what is sorted and filtered by is read once, then every metric once, and the
+        objective once more for the neighbourhoods.
     metric : str
         What to sort by, one of `HEADLINE_METRICS`. Where it is undefined a combination has no rank.
     order : {"best", "asc", "desc"}
@@ -55,7 +57,8 @@ def query_ranking(
     -------
     dict
         ``metric``, ``order``, ``total`` (ranked combinations), ``offset``, ``rows``: see
-        `build_row`, each with its ``rank`` from 1.
+        `build_row`, each with its ``rank`` from 1, and with ``near``: the median of the objective
+        over it and its neighbours, whatever the conditions; None where there is none.
 
     Raises
     ------
@@ -81,9 +84,14 @@ def query_ranking(
     page = keeper.positions()[offset : offset + limit]
     wanted = np.sort(page)
     points, metrics = gather_rows(columns, wanted)
+    near = compute_near(columns, spec, points, min_trades)
     at = np.searchsorted(wanted, page)
     rows = [
-        {"rank": offset + i + 1, **build_row(spec, int(points[j]), metrics[j].tolist())}
+        {
+            "rank": offset + i + 1,
+            **build_row(spec, int(points[j]), metrics[j].tolist()),
+            "near": to_json_number(near[j]),
+        }
         for i, j in enumerate(at)
     ]
     return {

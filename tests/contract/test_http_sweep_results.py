@@ -115,6 +115,40 @@ def test_a_ranking_may_be_filtered_and_turned(
     )
 
 
+def find_near(row: dict[str, Any], rows: list[dict[str, Any]]) -> float:
+    """The median over a combination and those one step away on one axis."""
+    levels = {
+        "window": [3, 4, 5, 6],
+        "oversold": [25, 30, 35],
+        "overbought": [65, 70],
+        "stop_loss": [0.05, 0.1, None],
+    }
+
+    def distance(other: dict[str, Any]) -> int:
+        return sum(
+            abs(values.index(row[name]) - values.index(other[name]))
+            for name, values in levels.items()
+        )
+
+    around = [
+        other["sharpe"] if (other["n_trades"] or 0) >= 1 else -math.inf
+        for other in rows
+        if distance(other) <= 1
+    ]
+    return statistics.median(around)
+
+
+@pytest.mark.parametrize("query", ["", "?filter=window>=1", "?metric=cagr&order=worst"])
+def test_every_ranking_shows_the_neighbourhood_of_each_row(
+    done: tuple[Web, str], rows: list[dict[str, Any]], query: str
+) -> None:
+    built, path = done
+    by_index = {row["index"]: row for row in rows}
+    page = Ranking.model_validate(built.client.get(f"{path}/ranking{query}").json)
+    for row in page.rows:
+        assert row.near == pytest.approx(find_near(by_index[row.index], rows), rel=1e-12)
+
+
 def test_a_ranking_the_client_holds_is_not_sent_again(done: tuple[Web, str]) -> None:
     built, path = done
     url = f"{path}/ranking"
@@ -184,7 +218,7 @@ def test_a_heat_map_may_hold_the_other_axes(
         (
             "heatmap?x=window&y=oversold&other=fixed&fixed.stop_loss=0.07",
             "fixed.stop_loss",
-            "among",
+            "values of stop_loss: 0.05, 0.1, off",
         ),
         ("heatmap?fixed.stop_loss=0.05", "fixed.stop_loss", "other=fixed"),
         ("marginals?metric=happiness", "metric", "sharpe"),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from adapters.sweep_columns import HEADLINE_METRICS
 from adapters.sweep_filters import Filter, parse_filters
-from adapters.sweep_heatmap import compute_heatmap
+from adapters.sweep_heatmap import compute_heatmap, validate_heatmap
 from adapters.sweep_importance import compute_importance
 from adapters.sweep_marginals import compute_marginals
 from adapters.sweep_plateau import find_plateau
@@ -213,6 +213,37 @@ def test_off_is_a_neighbour_of_the_largest_level_only() -> None:
     sweep = build_grid({"stop_loss": "off,0.02,0.04,0.06"}, lambda _space, _p: [8.0, 9.0, 0.0, 7.0])
     plateau = find_plateau(sweep.columns, sweep.spec, "sharpe")
     assert plateau == {"position": 0, "point": 0, "score": 7.5, "value": 8.0, "n_neighbours": 1}
+
+
+def test_a_filtered_ranking_still_knows_the_neighbours_that_the_filter_hides() -> None:
+    sweep = build_grid({"stop_loss": "off,0.02,0.04,0.06"}, lambda _space, _p: [8.0, 9.0, 0.0, 7.0])
+    conditions = parse_filters(["sharpe>6"], sweep.spec.build_space())
+    page = query_ranking(sweep.columns, sweep.spec, "n_trades", "asc", conditions)
+    # Levels in order: 0.02, 0.04, 0.06, off.
+    assert [(row["index"], row["near"]) for row in page["rows"]] == [(0, 7.5), (1, 4.5), (3, 7.0)]
+
+
+def test_a_combination_among_too_few_trades_stands_alone_in_a_ranking() -> None:
+    sweep = build_grid({"window": "2:4"}, lambda _space, points: points)
+    sweep.columns._metrics["n_trades"][0] = 1.0
+    page = query_ranking(sweep.columns, sweep.spec, "sharpe", min_trades=5)
+    # Of the middle one's three, one counts as the worst.
+    assert [(row["index"], row["near"]) for row in page["rows"]] == [(2, 1.5), (1, 1.0)]
+
+
+def test_a_fixed_value_that_is_not_swept_is_refused_with_those_that_are() -> None:
+    levels = {"window": "2:5", "oversold": "1:40", "stop_loss": "off,0.02,0.1"}
+    space = build_spec({**levels, "trigger": ["enter_zone", "exit_zone"]}).build_space()
+    fixed = {"stop_loss": "0.05", "trigger": "cross"}
+    with pytest.raises(InputError) as caught:
+        validate_heatmap(space, "window", "oversold", "fixed", fixed)
+    assert [error.message for error in caught.value.errors] == [
+        "not among the 3 values of stop_loss: 0.02, 0.1, off",
+        "not among the 2 values of trigger: enter_zone, exit_zone",
+    ]
+    with pytest.raises(InputError) as caught:
+        validate_heatmap(space, "window", "stop_loss", "fixed", {"oversold": "41"})
+    assert caught.value.errors[0].message.endswith("40 values of oversold: from 1 to 40")
 
 
 def test_a_sweep_without_an_order_has_no_plateau() -> None:
