@@ -111,7 +111,7 @@ class SweepRequest(BaseModel):
         Field(
             default_factory=dict,
             description="Rule parameters: a value, a range as 2:50:2, a list; defaults fill the "
-            "rest",
+            "rest. Empty only where trading settings or datasets are swept",
         ),
     ]
     params: Annotated[
@@ -211,6 +211,7 @@ def parse_sweep_request(payload: object) -> SweepRequest:
     errors += _find_space_errors(payload)
     if request is None or errors:
         raise InputError(errors)
+    _refuse_nothing_swept(request)
     return request
 
 
@@ -259,6 +260,21 @@ def _find_space_errors(payload: Mapping[str, Any]) -> list[FieldError]:
         for axis in space.axes
         if axis.group == "params" and axis.name not in read["space"]
     ]  # fmt: skip
+
+
+def _refuse_nothing_swept(request: SweepRequest) -> None:
+    """Raise InputError for a sweep that names no value to try.
+
+    One that is named, as ``window=14``, passes: a script's range may shrink to a single value.
+    """
+    names = request.dataset_names
+    if request.space or len(names) > 1 or request.build_space(names).axes:
+        return
+    parameters = get_metadata(request.rule).parameters
+    numeric = [item.name for item in parameters if item.type in ("int", "float")]
+    example = f"{numeric[0]} as 2:50:2 or 10,14,21" if numeric else "a trading setting as 0.1,0.2"
+    message = f"nothing is swept; give values to try, {example}, or submit a single run"
+    raise InputError.of("space", {}, message)
 
 
 def _name_as_sent(error: FieldError, read: Mapping[str, Mapping[str, Any]]) -> FieldError:

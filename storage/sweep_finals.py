@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, exists, func, insert, or_, select, update
@@ -172,6 +172,25 @@ class SweepFinals(Repository):
         )
         parts = self._read(lambda connection: connection.scalars(query).all())
         return unpack_json(b"".join(parts)) if parts else None
+
+    def load_artifacts(
+        self, sweep_ids: Sequence[str], kinds: Sequence[str]
+    ) -> dict[tuple[str, str], Any]:
+        """Return small documents of many sweeps at once, by sweep and kind; absent ones are not.
+
+        One query however many sweeps a list shows.
+        """
+        query = (
+            select(sweeps.c.sweep_id, sweep_artifacts.c.kind, sweep_artifacts.c.data)
+            .join(sweeps, sweeps.c.id == sweep_artifacts.c.sweep_number)
+            .where(sweeps.c.sweep_id.in_(sweep_ids), sweeps.c.deleted_at.is_(None))
+            .where(sweep_artifacts.c.kind.in_(kinds))
+            .order_by(sweep_artifacts.c.seq)
+        )
+        parts: dict[tuple[str, str], list[bytes]] = {}
+        for row in self._read(lambda connection: connection.execute(query).all()):
+            parts.setdefault((row.sweep_id, row.kind), []).append(row.data)
+        return {key: unpack_json(b"".join(blocks)) for key, blocks in parts.items()}
 
 
 def _match_finaliser(sweep_id: str, attempt: int) -> tuple[Any, ...]:

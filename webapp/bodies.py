@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Container
+from collections.abc import Container, Mapping, Sequence
 from typing import Any, TypeVar
 
 from flask import request
 from pydantic import BaseModel, ValidationError
+from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from backtest.errors import FieldError, InputError
@@ -18,6 +19,8 @@ from webapp.context import get_context
 from webapp.problems import ProblemError
 
 _FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
+# In which runs and sweeps may be sent.
+BODY_TYPES = ("application/json", *_FORM_TYPES)
 _MAX_INT_DIGITS = 18  # more do not fit 64 bits; read as float, like every other JSON reader does
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -117,10 +120,90 @@ def _name_type(value: object) -> str:
 
 def read_run_payload() -> dict[str, Any]:
     """Return the body of a run, JSON or form, in the shape that `parse_run_request` takes."""
-    if request.mimetype in _FORM_TYPES:
-        _read_body()  # kept by the request, which parses the form out of it
-        return build_run_payload(dict(request.form.items()), request.form.getlist("tags"))
-    return read_json_object()
+    if request.mimetype not in _FORM_TYPES:
+        return read_json_object()
+    fields = _read_form(lists=("tags",))
+    return build_run_payload(
+        {name: values[0] for name, values in fields.items()}, fields.get("tags", [])
+    )
+
+
+def read_sweep_payload() -> dict[str, Any]:
+    """Return the body of a sweep, JSON or form, in the shape that `parse_sweep_request` takes."""
+    if request.mimetype not in _FORM_TYPES:
+        return read_json_object()
+    return build_sweep_payload(_read_form(lists=("tags", "datasets", "where")))
+
+
+def _read_form(lists: Container[str]) -> dict[str, list[str]]:
+    """Return the form of the request: every field with its values.
+
+    Raises
+    ------
+    InputError
+        For a field that comes twice and is not among `lists`: which one counts nobody knows.
+    """
+    _read_body()  # kept by the request, which parses the form out of it
+    _refuse_repeated(request.form, lists)
+    return dict(request.form.lists())
+
+
+def _refuse_repeated(given: MultiDict[str, str], lists: Container[str]) -> None:
+    errors = [
+        FieldError(name, ", ".join(values), "give it once")
+        for name, values in given.lists()
+        if len(values) > 1 and name not in lists
+    ]
+    if errors:
+        raise InputError(errors)
+
+
+def build_sweep_payload(fields: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """Turn form fields into the JSON shape of a sweep.
+
+    ``space.window``, ``trading.stop_loss`` and ``search.n`` say where they belong; the short names
+    of rule parameters and trading settings are looked up. Values are SPECs, as ``2:50:2`` or
+    ``off,0.1``. ``datasets``, ``where`` and ``tags`` may be repeated. An empty field is one that
+    was not filled in.
+    """
+    rule = get_rule(next(iter(fields.get("rule", ())), ""))
+    param_names = {item.name for item in rule.metadata.parameters} if rule else set()
+    payload: dict[str, Any] = {}
+    for name, values in fields.items():
+        texts = [text.strip() for text in values if text.strip()]
+        if not texts:
+            continue
+        group, _, rest = name.partition(".")
+        if rest and group in ("space", "params", "trading"):
+            payload.setdefault(group, {})[rest] = texts[0]
+        elif rest and group == "search":
+            payload.setdefault(group, {})[rest] = _coerce_number(texts[0])
+        elif name in param_names:
+            payload.setdefault("space", {})[name] = texts[0]
+        elif name in TradingSpec.model_fields:
+            payload.setdefault("trading", {})[name] = texts[0]
+        elif name in ("tags", "datasets"):
+            payload[name] = [part.strip() for text in texts for part in text.split(",") if part]
+        elif name == "where":
+            payload[name] = texts
+        elif name in ("adjust", "force"):
+            payload[name] = _coerce_switch(texts[0])
+        elif name == "min_trades":
+            payload[name] = _coerce_number(texts[0])
+        else:
+            payload[name] = texts[0]
+    return payload
+
+
+def _coerce_number(text: str) -> object:
+    """Return a whole number where the text is one; anything else is left to be refused in words."""
+    value = coerce_text(text)
+    return value if isinstance(value, int) and not isinstance(value, bool) else text
+
+
+def _coerce_switch(text: str) -> object:
+    """Return what a check box says: browsers send ``on``."""
+    return True if text.lower() == "on" else coerce_text(text)
 
 
 def build_run_payload(fields: dict[str, str], tags: list[str]) -> dict[str, Any]:
@@ -144,7 +227,7 @@ def build_run_payload(fields: dict[str, str], tags: list[str]) -> dict[str, Any]
         elif name in TradingSpec.model_fields:
             payload["trading"][name] = coerce_text(text)
         elif name in ("adjust", "force"):
-            payload[name] = True if text.strip().lower() == "on" else coerce_text(text)
+            payload[name] = _coerce_switch(text.strip())
         else:
             payload[name] = text
     chosen = [tag.strip() for text in tags for tag in text.split(",") if tag.strip()]
@@ -171,13 +254,7 @@ def read_query(
     ignored : container of str
         Names that somebody else reads.
     """
-    errors = [
-        FieldError(name, values, "give it once")
-        for name, values in request.args.lists()
-        if len(values) > 1 and name not in lists
-    ]
-    if errors:
-        raise InputError(errors)
+    _refuse_repeated(request.args, lists)
     payload: dict[str, object] = {}
     for name, values in request.args.lists():
         given = [text for text in values if text != ""]

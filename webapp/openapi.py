@@ -141,6 +141,8 @@ def _build_query_parameters(route: Route) -> list[dict[str, Any]]:
             "in": "query",
             "required": name in required,
             **({"description": text} if (text := item.get("description")) else {}),
+            # Each property is a parameter of its own: ?fixed.window=14&fixed.stop_loss=off.
+            **({"style": "form", "explode": True} if item.get("type") == "object" else {}),
             "schema": {key: value for key, value in item.items() if key != "description"},
         }
         for name, item in schema["properties"].items()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from adapters.adapter import to_json_number
 from adapters.sweep_columns import HEADLINE_METRICS
 from adapters.sweep_ranking import build_ranking_page
 from adapters.sweep_rows import build_row
@@ -36,6 +38,32 @@ def load_best(record: SweepRecord) -> dict[str, Any] | None:
 def load_plateau(record: SweepRecord) -> dict[str, Any] | None:
     """Return the best combination by its neighbourhood, None before the sweep has succeeded."""
     return load_stored(record, "plateau")
+
+
+def load_winners(records: Sequence[SweepRecord]) -> dict[str, tuple[Any, Any]]:
+    """Return best and plateau of every sweep of a list, by id; None where there is none (yet).
+
+    Of a sweep that has not succeeded the best says ``index`` and ``metrics`` only: more would take
+    its search space.
+    """
+    sweeps = get_context().store.sweeps
+    ended = [record.sweep_id for record in records if record.state == "succeeded"]
+    stored = sweeps.load_artifacts(ended, ("best", "plateau")) if ended else {}
+    found: dict[str, tuple[Any, Any]] = {}
+    for record in records:
+        if record.state == "succeeded":
+            key = record.sweep_id
+            found[key] = stored.get((key, "best")), stored.get((key, "plateau"))
+            continue
+        rows = sweeps.best_so_far(record.sweep_id, 1)
+        best = {"index": rows[0].point, "metrics": _clean(rows[0].metrics)} if rows else None
+        found[record.sweep_id] = best, None
+    return found
+
+
+def _clean(metrics: Mapping[str, float | None]) -> dict[str, Any]:
+    shown = {name: to_json_number(metrics[name]) for name in HEADLINE_METRICS}
+    return {**shown, "n_trades": None if shown["n_trades"] is None else int(shown["n_trades"])}
 
 
 def load_stored_ranking(

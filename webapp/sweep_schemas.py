@@ -66,14 +66,32 @@ class RankingQuery(RequestModel):
     filter: Filters = Field(default_factory=list)
     offset: Annotated[int, Field(ge=0, le=100_000_000, description="Rows to skip")] = 0
     limit: Annotated[int, Field(ge=1, le=1000, description="Rows of the page")] = 50
+    near: Annotated[
+        bool,
+        Field(
+            description="While a sweep is going on: let a worker find `near` and `total` of "
+            "what is done, instead of answering the best rows at once without them"
+        ),
+    ] = False
+
+
+def _describe_fixed(schema: dict[str, Any]) -> None:
+    """Add what no field of a model can be: one parameter of the query string per further axis."""
+    schema["properties"]["fixed"] = {
+        "type": "object",
+        "description": "With other=fixed: fixed.NAME=VALUE for each further axis, as "
+        "fixed.window=14 or fixed.stop_loss=off; what is not named is held where the best "
+        "combination has it",
+        "patternProperties": {"^fixed\\..+$": {"type": "string"}},
+        "additionalProperties": False,
+        "examples": [{"fixed.overbought": "70", "fixed.stop_loss": "off"}],
+    }
 
 
 class HeatmapQuery(RequestModel):
-    """Two axes, and what becomes of the others.
+    """Two axes, and what becomes of the others."""
 
-    With ``other=fixed`` each further axis is held at ``NAME=VALUE`` of the query string; what is
-    not named is held where the best combination has it.
-    """
+    model_config = ConfigDict(json_schema_extra=_describe_fixed)
 
     x: Annotated[str | None, Field(max_length=64, description="Axis across")] = None
     y: Annotated[str | None, Field(max_length=64, description="Axis upwards")] = None
@@ -170,7 +188,10 @@ class RankedRow(CombinationRow):
     rank: Annotated[int, Field(ge=1)]
     near: Annotated[
         float | None,
-        Field(description="Median of the objective over it and its neighbours, where stored"),
+        Field(
+            description="Median of the objective over it and its neighbours; null without any, and "
+            "in what is answered at once while the sweep is going on"
+        ),
     ] = None
 
 
@@ -183,8 +204,17 @@ class ScoredRow(CombinationRow):
     n_neighbours: int | None = None
 
 
-class SweepItem(AnswerModel):
-    """One sweep of the list."""
+class Winner(AnswerModel):
+    """The best combination of a sweep; its values are there once the sweep has succeeded."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    index: int
+    metrics: Metrics
+
+
+class _SweepFields(AnswerModel):
+    """What the list and the state of a sweep share."""
 
     sweep_id: str
     run_id: str
@@ -199,6 +229,7 @@ class SweepItem(AnswerModel):
     rule: str
     objective: str
     method: Literal["grid", "random", "adaptive"]
+    swept: Annotated[list[str], Field(description="Axes, in the order of the grid")]
     n_points: Annotated[float, Field(description="Cells of the full grid")]
     n_combinations: Annotated[
         int | None, Field(description="Without excluded points; null until that is known")
@@ -210,7 +241,16 @@ class SweepItem(AnswerModel):
     links: SweepLinks
 
 
-class SweepView(SweepItem):
+class SweepItem(_SweepFields):
+    """One sweep of the list."""
+
+    best: Annotated[Winner | None, Field(description="Of what is computed so far")]
+    plateau: Annotated[
+        Winner | None, Field(description="Best by its neighbourhood, once all is computed")
+    ]
+
+
+class SweepView(_SweepFields):
     """State of one sweep."""
 
     queue_position: Annotated[

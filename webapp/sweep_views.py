@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from backtest.errors import FieldError
+from rules.base_rule import get_rule
+from rules.spec import TradingSpec
 from storage.sweep_records import ENDED_SWEEP_STATES, SweepProgress, SweepRecord
 from webapp.context import get_context
 from webapp.problems import ProblemError
@@ -69,13 +71,20 @@ def build_sweep_links(sweep_id: str) -> dict[str, str]:
     }
 
 
-def build_sweep_item(record: SweepRecord, progress: SweepProgress | None) -> dict[str, Any]:
+def build_sweep_item(
+    record: SweepRecord,
+    progress: SweepProgress | None,
+    best: Mapping[str, Any] | None,
+    plateau: Mapping[str, Any] | None,
+) -> dict[str, Any]:
     """Return a sweep of the list as JSON-safe values; see `webapp.sweep_schemas.SweepItem`.
 
     Parameters
     ----------
     progress : SweepProgress or None
         None for a sweep that has succeeded: its record says all.
+    best, plateau : mapping or None
+        As far as the sweep has come; at least `index` and `metrics`.
     """
     done = 1.0 if progress is None else progress.fraction
     return {
@@ -92,9 +101,12 @@ def build_sweep_item(record: SweepRecord, progress: SweepProgress | None) -> dic
         "rule": record.rule,
         "objective": record.objective,
         "method": record.method,
+        "swept": name_axes(record.spec),
         "n_points": as_json_integer(record.n_points),
         "n_combinations": record.n_combinations,
         "result_sha256": record.result_sha256,
+        "best": best,
+        "plateau": plateau,
         "error": record.error,
         "tags": list(record.tags),
         "note": record.note,
@@ -117,7 +129,7 @@ def build_sweep_view(
     """
     ended = record.state == "succeeded"
     return {
-        **build_sweep_item(record, progress),
+        **build_sweep_item(record, progress, best, plateau),
         "queue_position": None,
         "attempt": record.attempt,
         "spec": record.spec,
@@ -132,11 +144,22 @@ def build_sweep_view(
         "rate": progress.rate,
         "eta_seconds": progress.eta_seconds,
         "seconds": _measure_seconds(record),
-        "best": best,
-        "plateau": plateau,
         "metrics": None if best is None else best["metrics"],
         "warnings": list(record.warnings),
     }
+
+
+def name_axes(spec: Mapping[str, Any]) -> list[str]:
+    """Return what a stored specification sweeps, in the order that numbers its combinations.
+
+    Read off the document: building the space of every sweep of a list would count its points.
+    """
+    rule = get_rule(spec["rule"])
+    declared = [] if rule is None else [item.name for item in rule.metadata.parameters]
+    swept = [*spec["space"], *spec["trading_space"]]
+    order = [*(declared or spec["space"]), *TradingSpec.model_fields]
+    several = ["dataset"] if len(spec["datasets"]) > 1 else []
+    return several + [name for name in order if name in swept]
 
 
 def build_chunk_counts(progress: SweepProgress) -> dict[str, int]:

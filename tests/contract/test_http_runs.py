@@ -151,6 +151,17 @@ def test_a_form_submits_the_same_run_as_json(web: Web, path: str) -> None:
     assert shown["tags"] == other["tags"] == ["a", "b"]
 
 
+def test_a_form_field_that_comes_twice_is_refused_but_for_tags(web: Web) -> None:
+    body = "dataset=WALK&rule=rsi&params.window=5&params.window=9&tags=a&tags=b"
+    answer = web.client.post(
+        "/run_backtest", data=body, content_type="application/x-www-form-urlencoded"
+    )
+    assert answer.status_code == 422
+    assert answer.json["errors"] == [
+        {"field": "params.window", "value": "5, 9", "message": "give it once"}
+    ]
+
+
 def test_a_multipart_form_submits_too(web: Web) -> None:
     answer = web.client.post(
         "/run_backtest",

@@ -109,6 +109,72 @@ def test_an_idempotency_key_submits_once_and_refuses_another_body(web: Web) -> N
     assert count_sweeps(web) == 1
 
 
+def test_a_form_submits_the_same_sweep_as_json(inline_web: Web) -> None:
+    first = submit(inline_web, where=["window < oversold"], min_trades=1)
+    form = {
+        "dataset": "WALK",
+        "rule": "rsi",
+        "window": "3:6",
+        "space.oversold": "25:35:5",
+        "overbought": "65,70",
+        "where": "window < oversold",
+        "min_trades": "1",
+        "start": "",
+    }
+    for content_type in ("application/x-www-form-urlencoded", "multipart/form-data"):
+        answer = inline_web.client.post(PATH, data=form, content_type=content_type)
+        assert (answer.status_code, answer.json["sweep_id"]) == (200, first), answer.json
+
+
+def test_a_form_field_of_a_sweep_that_comes_twice_is_refused(web: Web) -> None:
+    body = "dataset=WALK&rule=rsi&window=3:5&window=7&where=window>3&where=window<9"
+    answer = web.client.post(PATH, data=body, content_type="application/x-www-form-urlencoded")
+    assert answer.status_code == 422
+    assert [error["field"] for error in answer.json["errors"]] == ["window"]
+    assert answer.json["errors"][0]["message"] == "give it once"
+    assert count_sweeps(web) == 0
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"trading": {"stop_loss": 0.1}}, {"params": {"window": 5}}]
+)
+def test_a_sweep_that_sweeps_nothing_is_refused_with_what_to_do(
+    web: Web, changes: dict[str, Any]
+) -> None:
+    answer = web.client.post(PATH, json={"dataset": "WALK", "rule": "rsi", **changes})
+    assert answer.status_code == 422
+    assert [error["field"] for error in answer.json["errors"]] == ["space"]
+    assert "window as 2:50:2" in answer.json["errors"][0]["message"]
+    assert "single run" in answer.json["errors"][0]["message"]
+
+
+def test_a_range_of_one_value_is_a_sweep_of_one_combination(inline_web: Web) -> None:
+    sweep_id = submit(inline_web, space={"window": "14:14"})
+    view = SweepView.model_validate(inline_web.client.get(f"{PATH}/{sweep_id}").json)
+    assert (view.state, view.n_combinations, view.swept) == ("succeeded", 1, [])
+
+
+def test_the_list_says_what_was_swept_and_what_won(inline_web: Web) -> None:
+    trading = {"stop_loss": "off,0.1"}
+    sweep_id = submit(inline_web, trading=trading, space={"oversold": "25:35:5", "window": "3:6"})
+    [item] = SweepList.model_validate(inline_web.client.get(PATH).json).sweeps
+    view = SweepView.model_validate(inline_web.client.get(f"{PATH}/{sweep_id}").json)
+    assert item.swept == view.swept == ["window", "oversold", "stop_loss"]
+    assert item.best is not None
+    assert item.plateau is not None
+    assert view.best is not None
+    assert view.plateau is not None
+    assert (item.best.index, item.best.metrics) == (view.best.index, view.best.metrics)
+    assert (item.plateau.index, item.plateau.metrics) == (view.plateau.index, view.plateau.metrics)
+
+
+def test_a_sweep_of_the_list_that_has_computed_nothing_has_no_winner(web: Web) -> None:
+    submit(web)
+    [item] = SweepList.model_validate(web.client.get(PATH).json).sweeps
+    assert (item.best, item.plateau) == (None, None)
+    assert item.swept == ["window", "oversold", "overbought"]
+
+
 def test_a_poll_that_knows_the_etag_gets_an_empty_304_until_something_changes(web: Web) -> None:
     path = f"{PATH}/{submit(web)}"
     etag = web.client.get(path).headers["ETag"]

@@ -191,3 +191,25 @@ def test_the_documented_body_of_a_run_is_what_validates(document: dict[str, Any]
     for bad in ({}, {"dataset": "AAPL", "rule": "rsi", "trading": {"fee_rate": -1}}):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(bad, schema)
+
+
+def test_the_values_that_a_heat_map_holds_are_described_as_parameters(
+    document: dict[str, Any],
+) -> None:
+    operation = document["paths"]["/api/v1/sweeps/{sweep_id}/heatmap"]["get"]
+    [fixed] = [item for item in operation["parameters"] if item["name"] == "fixed"]
+    # An exploded object: each of its properties is a parameter of the query string by itself.
+    assert (fixed["in"], fixed["style"], fixed["explode"]) == ("query", "form", True)
+    jsonschema.validate({"fixed.window": "14", "fixed.stop_loss": "off"}, fixed["schema"])
+    for bad in ({"window": "14"}, {"fixed.": "14"}, {"fixed.window": ["14"]}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(bad, fixed["schema"])
+
+
+def test_the_documented_body_of_a_sweep_may_come_as_a_form(document: dict[str, Any]) -> None:
+    body = document["paths"]["/api/v1/sweeps"]["post"]["requestBody"]["content"]
+    assert set(body) == {
+        "application/json",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data",
+    }

@@ -382,6 +382,8 @@ def test_one_finaliser_at_a_time_ends_a_sweep_once(store: Store) -> None:
     assert record.seconds is not None
     assert store.sweeps.load_artifact(sweep_id, "best") == {"index": 7, "sharpe": None}
     assert store.sweeps.load_artifact(sweep_id, "plateau") is None
+    found = store.sweeps.load_artifacts([sweep_id, "0" * 36], ["best", "plateau"])
+    assert found == {(sweep_id, "best"): {"index": 7, "sharpe": None}}
     assert store.sweeps.find_finished("f" * 64) == record
     for change in (store.sweeps.pause, store.sweeps.cancel, store.sweeps.retry):
         assert not change(sweep_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from webapp.bodies import build_run_payload, parse_json
+from webapp.bodies import build_run_payload, build_sweep_payload, parse_json
 from webapp.problems import ProblemError
 
 
@@ -81,3 +81,46 @@ def test_a_form_finds_the_place_of_every_field() -> None:
 
 def test_an_unknown_form_field_is_kept_so_that_validation_names_it() -> None:
     assert build_run_payload({"rule": "rsi", "widnow": "9"}, [])["widnow"] == "9"
+
+
+def test_a_form_of_a_sweep_finds_the_place_of_every_field() -> None:
+    payload = build_sweep_payload(
+        {
+            "datasets": ["AAPL, IBM", "MSFT"],
+            "rule": ["rsi"],
+            "window": ["2:30"],
+            "space.oversold": [" 10,20 "],
+            "stop_loss": ["off,0.1"],
+            "trading.fee_rate": ["0.002"],
+            "where": ["oversold < overbought", "window > 3"],
+            "objective": ["calmar"],
+            "min_trades": ["5"],
+            "search.method": ["random"],
+            "search.n": ["100"],
+            "search.seed": ["x"],
+            "adjust": ["on"],
+            "force": ["false"],
+            "end": [""],
+            "tags": ["a, b"],
+            "note": ["123"],
+        }
+    )
+    assert payload == {
+        "datasets": ["AAPL", "IBM", "MSFT"],
+        "rule": "rsi",
+        "space": {"window": "2:30", "oversold": "10,20"},
+        "trading": {"stop_loss": "off,0.1", "fee_rate": "0.002"},
+        "where": ["oversold < overbought", "window > 3"],
+        "objective": "calmar",
+        "min_trades": 5,
+        # What is no number is left for validation to refuse in words.
+        "search": {"method": "random", "n": 100, "seed": "x"},
+        "adjust": True,
+        "force": False,
+        "tags": ["a", "b"],
+        "note": "123",
+    }
+
+
+def test_an_unknown_field_of_a_sweep_is_kept_so_that_validation_names_it() -> None:
+    assert build_sweep_payload({"rule": ["rsi"], "widnow": ["9"]}) == {"rule": "rsi", "widnow": "9"}

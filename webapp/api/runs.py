@@ -9,7 +9,7 @@ from storage.errors import IdempotencyConflict
 from storage.records import TERMINAL_STATES, RunFilter
 from tasks.logs import get_logger
 from tasks.submit import submit_run
-from webapp.bodies import read_json_object, read_query, read_run_payload, validate_model
+from webapp.bodies import BODY_TYPES, read_json_object, read_query, read_run_payload, validate_model
 from webapp.context import get_context
 from webapp.polls import load_pulse
 from webapp.problems import ProblemError
@@ -121,8 +121,6 @@ def patch(run_id: str) -> Response:
     return build_json(build_run_view(record))
 
 
-_BODY_TYPES = ("application/json", "application/x-www-form-urlencoded", "multipart/form-data")
-
 ROUTES = (
     *(
         Route(
@@ -135,7 +133,7 @@ ROUTES = (
             status=202,
             also=((200, "The same backtest is done already"),),
             body=RunRequest,
-            body_types=_BODY_TYPES,
+            body_types=BODY_TYPES,
             query=WaitQuery,
             headers=SUBMIT_HEADERS,
             refusals=(400, 409, 413, 415, 422),

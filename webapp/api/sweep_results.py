@@ -58,7 +58,7 @@ def show_ranking(sweep_id: str) -> Response:
     found = None
     if is_plain and record.state == "succeeded":
         found = load_stored_ranking(record, metric, query.offset, query.limit)
-    elif is_plain and metric == record.objective:
+    elif is_plain and metric == record.objective and not query.near:
         found = load_partial_ranking(record, query.offset, query.limit)
     if found is not None:
         return _answer_stored(record, found)

@@ -18,7 +18,13 @@ from tasks.sweeps import (
     retry_sweep,
     submit_sweep,
 )
-from webapp.bodies import read_json_object, read_query, validate_model
+from webapp.bodies import (
+    BODY_TYPES,
+    read_json_object,
+    read_query,
+    read_sweep_payload,
+    validate_model,
+)
 from webapp.context import get_context
 from webapp.problems import ProblemError
 from webapp.responses import build_json
@@ -26,7 +32,7 @@ from webapp.routing import Route
 from webapp.run_views import answer_unchanged, is_unchanged
 from webapp.schemas import RunPatch
 from webapp.submissions import SUBMIT_HEADERS, hold_answer, read_idempotency_key, read_wait
-from webapp.sweep_results import load_best, load_plateau
+from webapp.sweep_results import load_best, load_plateau, load_winners
 from webapp.sweep_schemas import (
     SubmitSweepQuery,
     SweepAccepted,
@@ -57,7 +63,7 @@ def submit() -> Response:
     seconds = read_wait()
     wants_estimate = read_query(SubmitSweepQuery, ignored=("wait",)).estimate
     key = read_idempotency_key()
-    sweep_request = parse_sweep_request(read_json_object())
+    sweep_request = parse_sweep_request(read_sweep_payload())
     if wants_estimate:
         return build_json(estimate_sweep(context.store, context.settings, sweep_request))
     try:
@@ -110,9 +116,12 @@ def list_sweeps() -> Response:
     query = read_query(SweepListQuery)
     sweeps = get_context().store.sweeps
     page = sweeps.list(SweepFilter(**query.model_dump()))
+    winners = load_winners(page.items)
     items = [
         build_sweep_item(
-            item, None if item.state == "succeeded" else sweeps.progress(item.sweep_id)
+            item,
+            None if item.state == "succeeded" else sweeps.progress(item.sweep_id),
+            *winners[item.sweep_id],
         )
         for item in page.items
     ]
@@ -184,6 +193,7 @@ ROUTES = (
         status=202,
         others=((200, SweepAccepted, "The same sweep is done already, or an estimate"),),
         body=SweepRequest,
+        body_types=BODY_TYPES,
         query=SubmitSweepQuery,
         headers=SUBMIT_HEADERS,
         refusals=(400, 409, 413, 415, 422),
