@@ -10,7 +10,16 @@ from storage.schema import check_schema
 from storage.store import Store
 from tasks.logs import configure_logging, get_logger
 from tasks.settings import Settings, load_settings
-from webapp.api import datasets, presets, results, runs, sweep_results, sweeps, system
+from webapp.api import (
+    datasets,
+    presets,
+    results,
+    runs,
+    sweep_presets,
+    sweep_results,
+    sweeps,
+    system,
+)
 from webapp.context import WebContext, save_context
 from webapp.openapi import build_openapi
 from webapp.pages import add_pages
@@ -82,6 +91,7 @@ def build_routes() -> tuple[Route, ...]:
         *sweep_results.ROUTES,
         *datasets.ROUTES,
         *presets.ROUTES,
+        *sweep_presets.ROUTES,
         *system.ROUTES,
         Route(
             "GET",

@@ -19,7 +19,7 @@ from webapp.routing import Route
 from webapp.schemas import PresetList, PresetRequest, PresetView
 
 _TAG = "Presets"
-_NOT_KEPT = {"force", "tags", "note"}
+NOT_KEPT = {"force", "tags", "note"}
 
 
 def build_preset_view(record: PresetRecord) -> dict[str, Any]:
@@ -55,17 +55,8 @@ def parse_preset(payload: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     InputError
         With every error of every field at once.
     """
-    errors: list[FieldError] = []
-    name = payload.get("name")
-    if not isinstance(name, str) or not 1 <= len(name.strip()) <= MAX_NAME_LENGTH:
-        errors.append(
-            FieldError("name", name, f"give it a name of 1 to {MAX_NAME_LENGTH} characters")
-        )
-    errors.extend(
-        FieldError(key, payload[key], "a preset does not keep this; remove it")
-        for key in sorted(_NOT_KEPT & payload.keys())
-    )
-    body = drop_keys(payload, ("name", *_NOT_KEPT))
+    errors = find_name_errors(payload)
+    body = drop_keys(payload, ("name", *NOT_KEPT))
     has_dataset = body.get("dataset") is not None
     request: RunRequest | None = None
     try:
@@ -73,10 +64,25 @@ def parse_preset(payload: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         request = parse_run_request(body if has_dataset else {**body, "dataset": "-"})
     except InputError as error:
         errors.extend(error.errors)
-    if errors or request is None or not isinstance(name, str):
+    if errors or request is None:
         raise InputError(errors)
-    stored = request.model_dump(mode="json", exclude=_NOT_KEPT)
-    return name.strip(), stored if has_dataset else {**stored, "dataset": None}
+    stored = request.model_dump(mode="json", exclude=NOT_KEPT)
+    return str(payload["name"]).strip(), stored if has_dataset else {**stored, "dataset": None}
+
+
+def find_name_errors(payload: dict[str, Any]) -> list[FieldError]:
+    """Return what is wrong with a preset's name, and what no preset keeps."""
+    name = payload.get("name")
+    errors: list[FieldError] = []
+    if not isinstance(name, str) or not 1 <= len(name.strip()) <= MAX_NAME_LENGTH:
+        errors.append(
+            FieldError("name", name, f"give it a name of 1 to {MAX_NAME_LENGTH} characters")
+        )
+    errors.extend(
+        FieldError(key, payload[key], "a preset does not keep this; remove it")
+        for key in sorted(NOT_KEPT & payload.keys())
+    )
+    return errors
 
 
 def delete(preset_id: str) -> Response:
@@ -85,7 +91,7 @@ def delete(preset_id: str) -> Response:
         raise ProblemError(
             404,
             f"there is no preset {preset_id[:100]}",
-            [FieldError("preset_id", preset_id, "no such preset; GET /api/strategies lists all")],
+            [FieldError("preset_id", preset_id, "no such preset; it may have been deleted")],
         )
     get_logger(__name__).info("preset_deleted", preset=preset_id[:100])
     return Response(status=204)
