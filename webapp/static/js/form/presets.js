@@ -3,20 +3,26 @@
 import { ApiError, request } from "../lib/api.js";
 import { $, announce, confirmDialog, fill, h, openDialog } from "../lib/dom.js";
 
-const PATH = "/api/strategies";
+/** Of what there are presets: where they are, under which name the list comes, what deleting one leaves. */
+const KINDS = {
+  run: { path: "/api/strategies", list: "strategies", left: "Runs stay." },
+  sweep: { path: "/api/v1/sweep-presets", list: "presets", left: "Sweeps stay." },
+};
 
 /**
- * Bring the preset row of the form to life.
- * @param {import("./run_form.js").RunForm} form
+ * Bring the preset row of a form to life.
+ * @param {import("./run_form.js").RunForm|import("../sweep/form.js").SweepForm} form
  * @param {() => void} onLoad called after a preset filled the form
+ * @param {"run"|"sweep"} [kind] of the form
  */
-export async function installPresets(form, onLoad) {
+export async function installPresets(form, onLoad, kind = "run") {
+  const { path, list, left } = KINDS[kind];
   const select = $("#preset");
   let presets = [];
 
   const refresh = async (chosenId) => {
-    const body = await request(PATH);
-    presets = body.strategies;
+    const body = await request(path);
+    presets = body[list];
     fill(select, presets.length ? null : h("option", { value: "", text: "none saved" }),
       presets.map((preset) => h("option", { value: String(preset.id), text: preset.name })));
     select.disabled = presets.length === 0;
@@ -34,7 +40,7 @@ export async function installPresets(form, onLoad) {
       h("p", { class: "field-help", text: "A preset of that name is replaced." })], "Save");
     if (!answer) return;
     try {
-      const saved = await request(PATH, { method: "POST", json: { name: answer.get("name").trim(), ...inputs } });
+      const saved = await request(path, { method: "POST", json: { name: answer.get("name").trim(), ...inputs } });
       await refresh(saved.id);
       say(`preset ${saved.name} saved`);
     } catch (error) {
@@ -50,10 +56,10 @@ export async function installPresets(form, onLoad) {
   $("#preset-delete").addEventListener("click", guard(async () => {
     const preset = chosen();
     const isSure = await confirmDialog({
-      title: "Delete preset", text: `${preset.name} is removed for everybody. Runs stay.`, yes: "Delete",
+      title: "Delete preset", text: `${preset.name} is removed for everybody. ${left}`, yes: "Delete",
     });
     if (!isSure) return;
-    await request(`${PATH}/${encodeURIComponent(preset.id)}`, { method: "DELETE" });
+    await request(`${path}/${encodeURIComponent(preset.id)}`, { method: "DELETE" });
     await refresh();
     say(`preset ${preset.name} deleted`);
   }));

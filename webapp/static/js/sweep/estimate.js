@@ -21,6 +21,10 @@ export function describeEstimate(counts, answer) {
   const factors = counts.filter((count) => count !== 1);
   if (factors.includes(null)) return [line("hint", "one of the ranges cannot be read yet")];
   const product = factors.reduce((all, count) => all * count, 1);
+  if (!factors.length) {
+    return [line("hint", "nothing is swept"), total(1, "combination"),
+      line("hint", "a range as 2..30 or a list as 10,14,21 in a field sweeps it")];
+  }
   const grid = factors.length > 1 ? `${factors.map(formatCount).join(" × ")} =` : "";
   if (answer?.errors?.length) {
     const [first] = answer.errors;

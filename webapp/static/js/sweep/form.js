@@ -6,6 +6,7 @@ import { $, announce, debounce, fill, h } from "../lib/dom.js";
 import { formatCount } from "../lib/format.js";
 import { HEADLINE_METRICS, metricLabel } from "../lib/metrics.js";
 import { describeEstimate } from "./estimate.js";
+import { buildSingle, describeSingle } from "./single.js";
 import { parseSpec, suggestSpace } from "./space.js";
 
 const COMMON = ["fee_rate", "slippage", "size", "size_type", "direction", "fill", "stop_loss",
@@ -18,7 +19,7 @@ const SMALLER_IS_BETTER = ["volatility", "turnover"];
 export class SweepForm {
   /**
    * @param {HTMLFormElement} form @param {import("../lib/boot.js").Boot} boot
-   * @param {{onSweep: (request: Object) => void, onChange: () => void,
+   * @param {{onSweep: (request: Object) => void, onRun: (request: Object) => void, onChange: () => void,
    *   estimate: (request: Object) => Promise<{estimate?: Object, errors?: Object[], text?: string}>}} handlers
    */
   constructor(form, boot, handlers) {
@@ -39,6 +40,7 @@ export class SweepForm {
       event.preventDefault();
       handlers.onSweep(this.read());
     });
+    $("#run-one").addEventListener("click", () => handlers.onRun(this.readSingle()));
     form.addEventListener("input", (event) => this.onInput(event));
     form.addEventListener("change", () => handlers.onChange());
     this.refresh();
@@ -195,6 +197,24 @@ export class SweepForm {
     return body;
   }
 
+  /** @returns {Object} the body of POST /api/v1/runs for one combination of the space */
+  readSingle() {
+    const body = this.read();
+    return buildSingle(body, findRule(this.boot, body.rule), this.boot.trading);
+  }
+
+  /** Whether no field holds more than one value. */
+  get isSingle() {
+    return this.counts.every((count) => count === 1);
+  }
+
+  /** Say that there is nothing to sweep, and what to do. */
+  refuseSingle() {
+    const first = [...this.axes.keys()][0];
+    const message = "nothing is swept: write a range such as 2..30 or a list such as 10,14,21, or press Run one";
+    this.showErrors([{ field: first, message }]);
+  }
+
   /** Fill the form; what `body` does not name takes its default. @param {Object} body of POST /api/v1/sweeps */
   write(body) {
     this.clearErrors();
@@ -232,7 +252,17 @@ export class SweepForm {
   refresh() {
     for (const axis of this.axes.values()) axis.show();
     fill($("#estimate"), describeEstimate(this.counts, null));
+    this.showSingle();
     this.askEstimate?.();
+  }
+
+  /** What the button runs, where several values leave a choice. */
+  showSingle() {
+    const button = $("#run-one");
+    button.disabled = this.counts.includes(null);
+    const body = this.read();
+    const words = button.disabled ? "" : describeSingle(this.readSingle(), body);
+    button.dataset.tip = `One backtest in full${words ? ` with ${words}` : ""}`;
   }
 
   async showEstimate() {

@@ -28,8 +28,8 @@ export class SweepList {
     });
   }
 
-  /** @param {Object[]} sweeps newest first @param {Map<string, Object>} details by id, where they are known */
-  show(sweeps, details) {
+  /** @param {Object[]} sweeps newest first */
+  show(sweeps) {
     this.sweeps = sweeps;
     this.chosen = sweeps.some((sweep) => sweep.sweep_id === this.chosen) ? this.chosen : sweeps[0]?.sweep_id;
     const heads = [["Sweep"], ["Time"], ["State"], ["Data"], ["Rule"], ["Space"], ["Search"], ["Combinations", "n"],
@@ -37,26 +37,26 @@ export class SweepList {
       ["Objective"], ["Raw best", "n"], ["Plateau", "n"], ["Tags"]];
     fill(this.table, h("thead", {}, h("tr", {},
       heads.map(([text, className]) => h("th", { scope: "col", class: className || null, text })))),
-      h("tbody", {}, sweeps.length ? sweeps.map((sweep) => this.row(sweep, details.get(sweep.sweep_id)))
+      h("tbody", {}, sweeps.length ? sweeps.map((sweep) => this.row(sweep))
         : h("tr", {}, h("td", { colspan: heads.length, class: "second",
           text: "No sweep yet: the form holds a space to begin with; press Sweep, or type SWEEP AAPL RSI window=2..30 oversold=10..40 GO." }))));
   }
 
-  row(sweep, detail) {
+  row(sweep) {
     const figure = (row, value) => h("td", { class: "n", text: row ? formatMetric(sweep.objective, value(row))
       : DASH });
     const cells = [h("a", { href: `/sweep/${sweep.sweep_id}`, tabindex: "-1", text: shortId(sweep.sweep_id) }),
       formatStamp(sweep.submitted_at).slice(5), stateCell(sweep),
       sweep.symbol, findRule(this.boot, sweep.rule)?.title || sweep.rule,
-      h("span", { class: "second clip space-names", text: (detail?.axes || []).map((axis) => axis.name).join(" × ") }),
+      h("span", { class: "second clip space-names", text: sweep.swept.join(" × ") }),
         sweep.method];
     return h("tr", { data: { sweep: sweep.sweep_id }, "aria-selected": String(sweep.sweep_id === this.chosen) },
       cells.map((cell) => h("td", {}, cell)),
       h("td", { class: "n", text: sweep.n_combinations === null ? formatShort(sweep.n_points)
         : formatCount(sweep.n_combinations) }),
       h("td", { class: "n", text: formatDuration(secondsOf(sweep)) }), h("td", { text: metricLabel(sweep.objective) }),
-      figure(detail?.best, (best) => best.metrics[sweep.objective]),
-        figure(detail?.plateau, (plateau) => plateau.metrics[sweep.objective]),
+      figure(sweep.best, (best) => best.metrics[sweep.objective]),
+        figure(sweep.plateau, (plateau) => plateau.metrics[sweep.objective]),
       h("td", { class: "amber clip", text: sweep.tags.join(", ") }));
   }
 

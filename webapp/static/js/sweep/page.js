@@ -4,6 +4,7 @@ import { setCommandText } from "../command/bar.js";
 import { parseCommand } from "../command/grammar.js";
 import { writeSweepCommand } from "../command/sweep_command.js";
 import { CommandError } from "../command/words.js";
+import { installPresets } from "../form/presets.js";
 import { readAddress } from "../lib/address.js";
 import { ApiError, request } from "../lib/api.js";
 import { findRule } from "../lib/boot.js";
@@ -25,7 +26,6 @@ import { SweepStatus } from "./status.js";
 
 const PENDING_KEY = "pending-command";
 const LIST_LENGTH = 50;
-const MOST_DETAILS = 20;
 const LIST_DELAY = 2000;
 // Results of a sweep that is going on are asked for again after so much more of it, and not more often.
 const REFRESH_SHARE = 0.1;
@@ -36,12 +36,13 @@ class SweepPage {
     this.boot = installShell({ onSweep: (body) => this.runCommand(body) });
     this.estimating = new AbortController();
     this.form = new SweepForm($("#sweep-form"), this.boot, {
-      onSweep: (body) => this.submit(body), onChange: () => this.echoForm(), estimate: (body) => this.estimate(body) });
+      onSweep: (body) => this.submit(body), onRun: (run) => this.runOne(run), onChange: () => this.echoForm(),
+      estimate: (body) => this.estimate(body) });
+    installPresets(this.form, () => this.echoForm(), "sweep");
     this.status = new SweepStatus($("#sweep-status"), (action) => this.steer(action));
     this.results = new SweepResults({ onOpen: (index) => this.openCombination(index),
       onError: (error) => this.explain(error) });
     this.list = new SweepList($("#sweep-list"), this.boot, (id) => this.go(`/sweep/${id}`));
-    this.details = new Map();
     this.following = new AbortController();
     this.sweep = null;
     this.installButtons();
@@ -112,16 +113,8 @@ class SweepPage {
     await this.guard(async () => {
       const sweeps = await loadSweeps(LIST_LENGTH);
       if (signal.aborted) return;
-      this.list.show(sweeps, this.details);
+      this.list.show(sweeps);
       showTrouble(null);
-      for (const sweep of sweeps.slice(0, MOST_DETAILS)) {
-        if (this.details.has(sweep.sweep_id)) continue;
-        const detail = await request(sweepPath(sweep.sweep_id));
-        if (signal.aborted) return;
-        detail.axes = buildAxes(detail.spec, this.boot);
-        if (isTerminal(detail.state)) this.details.set(sweep.sweep_id, detail);
-        this.list.show(sweeps, new Map([...this.details, [sweep.sweep_id, detail]]));
-      }
       if (sweeps.some((sweep) => !isTerminal(sweep.state))) this.timer = setTimeout(() => this.showList(), LIST_DELAY);
     }, () => this.showList());
   }
@@ -175,6 +168,10 @@ class SweepPage {
   /** @param {Object} body @param {string} [key] the same one on a second try, so that nothing runs twice */
   async submit(body, key = newKey()) {
     this.form.clearErrors();
+    if (this.form.isSingle) {
+      this.form.refuseSingle();
+      return;
+    }
     this.echoForm();
     $("#sweep-button").setAttribute("aria-busy", "true");
     try {
@@ -315,15 +312,31 @@ class SweepPage {
 
   /** Run one combination in full and go to it. @param {number} index */
   async openCombination(index) {
+    announce("opening the combination as a run");
+    await this.openRun(async () =>
+      (await request(`${sweepPath(this.sweep.sweep_id)}/combinations/${index}`)).run);
+  }
+
+  /** Run one combination of the form's space. @param {Object} run */
+  async runOne(run) {
+    this.form.clearErrors();
+    await this.openRun(async () => run);
+  }
+
+  /** @param {() => Promise<Object>} load gives the body of a run */
+  async openRun(load) {
     if (this.isOpening) return;
     this.isOpening = true;
-    announce("opening the combination as a run");
     await this.guard(async () => {
-      const { run } = await request(`${sweepPath(this.sweep.sweep_id)}/combinations/${index}`);
-      const answer = await request("/api/v1/runs",
-        { method: "POST", json: run, headers: { "Idempotency-Key": newKey() } });
-      location.assign(`/?run=${answer.run_id}`);
-    }, () => this.openCombination(index));
+      try {
+        const answer = await request("/api/v1/runs",
+          { method: "POST", json: await load(), headers: { "Idempotency-Key": newKey() } });
+        location.assign(`/?run=${answer.run_id}`);
+      } catch (error) {
+        if (!(error instanceof ApiError) || !error.errors.length) throw error;
+        this.form.showErrors(error.errors);
+      }
+    }, () => this.openRun(load));
     this.isOpening = false;
   }
 

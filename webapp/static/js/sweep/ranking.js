@@ -69,6 +69,7 @@ export class Ranking {
     this.query = { metric: HEADLINE_METRICS.includes(metric) ? metric : null, order: order === "worst" ? "worst"
       : "best",
       filter: filter || "", min_trades: trades || "", offset: Number(offset) || 0 };
+    this.rows = [];
     this.filter.value = this.query.filter;
     this.minTrades.value = this.query.min_trades;
   }
@@ -88,11 +89,23 @@ export class Ranking {
     this.load();
   }
 
+  /** Show only what meets a condition. @param {string} filter */
+  narrow(filter) {
+    this.filter.value = filter;
+    this.change({ filter, offset: 0 });
+  }
+
   async load() {
     const { metric, order, filter, min_trades: minTrades, offset } = this.query;
-    const answer = await this.handlers.ask({ metric, order: order === "best" ? null : order, offset: offset || null,
-      limit: PAGE_SIZE, min_trades: minTrades || null, filter: filter.split(/[\s,]+/).filter(Boolean) },
-        (text) => { this.error.textContent = text; });
+    const query = { metric, order: order === "best" ? null : order, offset: offset || null, limit: PAGE_SIZE,
+      min_trades: minTrades || null, filter: filter.split(/[\s,]+/).filter(Boolean) };
+    const ask = (more) => this.handlers.ask({ ...query, ...more }, (text) => { this.error.textContent = text; });
+    // While a sweep goes on the best rows are there at once, their neighbours only when a worker has looked.
+    if (this.sweep.state === "succeeded" || !this.rows.length) this.take(await ask({}));
+    if (this.sweep.state !== "succeeded" && this.rows.length) this.take(await ask({ near: true }));
+  }
+
+  take(answer) {
     if (!answer) return;
     this.error.textContent = "";
     this.show(answer);
@@ -100,10 +113,14 @@ export class Ranking {
 
   show(answer) {
     const { best, plateau } = this.sweep;
-    const isPinned = plateau && answer.offset === 0;
+    const isPinned = plateau && answer.offset === 0 && !this.query.filter;
+    const { selected } = this;
     this.rows = [...(isPinned ? [{ ...plateau, rank: answer.rows.find((row) => row.index === plateau.index)?.rank
       ?? null }] : []),
       ...answer.rows];
+    // The same combination stays chosen when newer rows come.
+    this.selected = this.rows.find((row) => row.index === selected?.index && ("score" in row) === ("score" in selected))
+      ?? null;
     const last = answer.offset + answer.rows.length;
     this.count.textContent = answer.rows.length
       ? `${formatCount(answer.offset + 1)}–${formatCount(last)}${answer.total === null ? " so far" : ` of ${formatCount(answer.total)}`}` : "";

@@ -38,7 +38,8 @@ export class SweepResults {
       onQuery: ({ metric, order, filter, min_trades: trades, offset }) =>
         writeAddress({ sort: metric || order !== "best" ? `${metric || ""}:${order}` : null, filter, trades,
         offset: offset || null }) });
-    this.parallel = new Parallel($("#panel-parallel"), (row) => handlers.onOpen(row.index));
+    this.parallel = new Parallel($("#panel-parallel"), { onOpen: (row) => handlers.onOpen(row.index),
+      onBrush: (text) => writeAddress({ keep: text }), onRank: (filter) => this.rankOnly(filter) });
     this.installTabs();
     this.distribution = h("div", { class: "spread-plot", id: "distribution" });
     this.importance = h("div", { id: "importance" });
@@ -79,6 +80,14 @@ export class SweepResults {
     }
   }
 
+  /** Show the ranking of what a condition leaves. @param {string} filter */
+  rankOnly(filter) {
+    this.openTab("ranking", { isQuiet: true });
+    writeAddress({ show: "ranking" });
+    this.ranking.narrow(filter);
+    $("#tab-ranking").focus();
+  }
+
   /** Ask for a result; a newer question of the same name ends the one before. Errors are told, then null. */
   ask(kind, query, onBad) {
     return this.attempt(kind, (signal) => askSweep(this.sweep.sweep_id, kind, query, signal), onBad);
@@ -114,6 +123,7 @@ export class SweepResults {
     const address = readAddress();
     this.heat.restore(address);
     this.ranking.restore(address);
+    this.parallel.restore(address.keep || "");
     $("#sweep-results").hidden = false;
     // One parameter has no plane: its own curve stands first.
     this.openTab(address.show || (sweep.axes.length > 1 ? TABS[0] : "marginals"), { isQuiet: true });
