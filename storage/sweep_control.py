@@ -207,9 +207,12 @@ def collect_chunk_errors(connection: Connection, number: int) -> dict[str, Any] 
         .limit(_MAX_LISTED_ERRORS)
     ).all()
     first = rows[0].error or {}
+    what = first.get("message", "unknown")
     return {
         "code": "chunks_failed",
-        "message": f"{n_failed} chunks failed; the first one: {first.get('message', 'unknown')}",
+        "message": f"{n_failed} chunks failed; the first one: {what}"
+        if n_failed > 1
+        else f"a chunk failed: {what}",
         "remedy": "look into the workers' log for this sweep_id, then retry",
         "errors": first.get("errors", []),
         "n_chunks": n_failed,

@@ -4,13 +4,15 @@ import { levelIn } from "./axes.js";
 import { formatLevel } from "./heat_data.js";
 
 /**
- * What is kept of one axis: a range with both ends, or a list of names.
- * @typedef {{name: string, low: number, high: number}|{name: string, names: string[]}} Brush
+ * What is kept of one axis: a range with both ends, or a list of names. A range up to `off` ends at Infinity, one
+ * that has no upper end as well, and says so.
+ * @typedef {{name: string, low: number, high: number, isOpen?: boolean}|{name: string, names: string[]}} Brush
  */
 
 // `off` lies beyond the largest level, as everywhere.
 const toNumber = (value) => (value === null || value === undefined || value === "off" ? Infinity : Number(value));
 const writeEnd = (value) => (Number.isFinite(value) ? formatLevel(value) : value > 0 ? "off" : "");
+const writeRange = ({ low, high, isOpen }) => `${writeEnd(low)}..${isOpen ? "" : writeEnd(high)}`;
 
 /** Whether levels of an axis have an order; metrics do. @param {{ordered?: boolean, isMetric?: boolean}} axis */
 function isOrdered(axis) {
@@ -47,7 +49,8 @@ function parseValues(axis, text) {
   if (!isOrdered(axis)) return { name: axis.name, names: text.split(",").filter(Boolean) };
   const [from, to, ...more] = text.includes("..") ? text.split("..") : [text, text];
   const [low, high] = [from === "" ? -Infinity : toNumber(from), to === "" ? Infinity : toNumber(to)];
-  return more.length || Number.isNaN(low) || Number.isNaN(high) || low > high ? null : { name: axis.name, low, high };
+  return more.length || Number.isNaN(low) || Number.isNaN(high) || low > high ? null
+    : { name: axis.name, low, high, isOpen: to === "" };
 }
 
 /** @param {Iterable<Brush>} brushes @returns {string} what `parseBrushes` reads */
@@ -55,7 +58,7 @@ export function writeBrushes(brushes) {
   return [...brushes].map((brush) => {
     if (brush.names) return `${brush.name}=${brush.names.join(",")}`;
     const { name, low, high } = brush;
-    return low === high ? `${name}=${writeEnd(low)}` : `${name}=${writeEnd(low)}..${writeEnd(high)}`;
+    return `${name}=${low === high ? writeEnd(low) : writeRange(brush)}`;
   }).join(" ");
 }
 
@@ -81,7 +84,8 @@ export function brushStretch(scale, from, to) {
   const { name } = scale;
   if (scale.isMetric) {
     const valueAt = (share) => Number((scale.low + share * (scale.high - scale.low)).toPrecision(3));
-    return { name, low: first === 0 ? -Infinity : valueAt(first), high: last === 1 ? Infinity : valueAt(last) };
+    const isOpen = last === 1;
+    return { name, low: first === 0 ? -Infinity : valueAt(first), high: isOpen ? Infinity : valueAt(last), isOpen };
   }
   const touched = scale.levels.filter(({ share }) => share >= first && share <= last);
   if (!touched.length) return null;

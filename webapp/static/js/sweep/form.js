@@ -48,6 +48,7 @@ export class SweepForm {
 
   onInput(event) {
     const { name } = event.target;
+    this.isRefused = false;
     if (name === "rule") this.showRule();
     if (name === "dataset") this.showDataset();
     if (name === "method") this.showMethod();
@@ -210,7 +211,8 @@ export class SweepForm {
 
   /** Say that there is nothing to sweep, and what to do. */
   refuseSingle() {
-    const first = [...this.axes.keys()][0];
+    const paths = [...this.axes.keys()];
+    const first = paths.find((path) => path.startsWith("space.")) || paths[0];
     const message = "nothing is swept: write a range such as 2..30 or a list such as 10,14,21, or press Run one";
     this.showErrors([{ field: first, message }]);
   }
@@ -273,9 +275,10 @@ export class SweepForm {
     const asked = this.read();
     const answer = await this.handlers.estimate(asked);
     if (!answer || JSON.stringify(this.read()) !== JSON.stringify(asked)) return;
-    for (const control of this.controls.values()) control.setError(null);
-    $("#form-errors").hidden = true;
     fill($("#estimate"), describeEstimate(this.counts, answer));
+    // What was refused stays in sight until something is changed.
+    if (this.isRefused) return;
+    this.clearErrors();
     for (const error of answer.errors || []) this.find(error.field)?.setError(error.message);
   }
 
@@ -285,6 +288,7 @@ export class SweepForm {
   }
 
   clearErrors() {
+    this.isRefused = false;
     for (const control of this.controls.values()) control.setError(null);
     $("#form-errors").hidden = true;
   }
@@ -295,6 +299,7 @@ export class SweepForm {
    */
   showErrors(errors) {
     this.clearErrors();
+    this.isRefused = true;
     const homeless = [];
     const bad = [];
     for (const error of errors) {

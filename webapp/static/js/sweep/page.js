@@ -27,8 +27,11 @@ import { SweepStatus } from "./status.js";
 const PENDING_KEY = "pending-command";
 const LIST_LENGTH = 50;
 const LIST_DELAY = 2000;
-// Results of a sweep that is going on are asked for again after so much more of it, and not more often.
+// Results of a sweep that is going on are asked for again after so much more of it, of all or of what was shown, or
+// after so long, and not more often [ms].
 const REFRESH_SHARE = 0.1;
+const REFRESH_GROWTH = 1.5;
+const REFRESH_LATEST = 10_000;
 const REFRESH_PAUSE = 2500;
 
 class SweepPage {
@@ -237,7 +240,7 @@ class SweepPage {
     if (sweep.chunks.done === 0) return;
     const now = performance.now();
     const share = sweep.n_positions_done / sweep.n_positions;
-    const isDue = isOver || (share - this.shownShare >= REFRESH_SHARE && now - this.shownAt > REFRESH_PAUSE);
+    const isDue = isOver || this.isRefreshDue(share, now - this.shownAt, sweep.state === "paused");
     if (isShowing && !isDue) {
       this.results.bind(sweep);
       return;
@@ -245,6 +248,14 @@ class SweepPage {
     Object.assign(this, { shownShare: share, shownAt: now });
     if (isShowing) this.results.update(sweep);
     else this.results.start(sweep);
+  }
+
+  /** @param {number} share done @param {number} wait since results were asked for [ms] @param {boolean} isPaused */
+  isRefreshDue(share, wait, isPaused) {
+    const { shownShare } = this;
+    if (share <= shownShare || wait <= REFRESH_PAUSE) return isPaused && share > shownShare;
+    return isPaused || share - shownShare >= REFRESH_SHARE || share >= shownShare * REFRESH_GROWTH
+      || wait >= REFRESH_LATEST;
   }
 
   showFailure(sweep) {
@@ -260,7 +271,7 @@ class SweepPage {
       isFailed && h("p", {}, h("span", { class: "amber", text: "DO " }), sweep.error?.remedy
         ? sentence(sweep.error.remedy)
         : "Retry the failed chunks; what is done stays and is shown below."),
-      h("p", { class: "hint", text: `sweep ${sweep.sweep_id}` })));
+      sweep.chunks.done === 0 && h("p", { class: "hint", text: `sweep ${sweep.sweep_id}` })));
   }
 
   showTags() {

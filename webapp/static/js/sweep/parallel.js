@@ -174,10 +174,11 @@ export class Parallel {
     };
     ctx.textBaseline = "middle";
     const { width } = this.box.getBoundingClientRect();
+    const room = Math.floor((this.scales[1].x - this.scales[0].x) / ctx.measureText("m").width) - 1;
     for (const scale of this.scales) {
       ctx.fillStyle = COLORS.control;
       ctx.fillRect(scale.x - 0.5, placeShare(1, height), 1, placeShare(0, height) - placeShare(1, height));
-      const title = scale.isMetric ? metricLabel(scale.name) : scale.name;
+      const title = shorten(scale.isMetric ? metricLabel(scale.name) : scale.name, Math.max(room, 4));
       const half = ctx.measureText(title).width / 2;
       ctx.fillStyle = COLORS.amber;
       ctx.textAlign = "center";
@@ -289,6 +290,10 @@ export class Parallel {
     else return;
     event.preventDefault();
   }
+}
+
+function shorten(text, most) {
+  return text.length > most ? `${text.slice(0, most - 1)}…` : text;
 }
 
 function drawLine(ctx, points, color, width) {

@@ -8,7 +8,7 @@ import { axisNames, levelIn } from "./axes.js";
 import { formatLevel } from "./heat_data.js";
 
 const PAGE_SIZE = 50;
-const FIRST_METRICS = ["sharpe", "cagr", "total_return", "max_drawdown", "win_rate", "n_trades", "profit_factor"];
+const FIRST_METRICS = ["sharpe", "cagr", "max_drawdown", "win_rate", "n_trades", "total_return", "profit_factor"];
 const SHORT = { max_drawdown: "max DD", win_rate: "wins", n_trades: "trades", total_return: "return",
   profit_factor: "PF" };
 const NEAR_HELP = "Median of the objective over this combination and its neighbours, one step away on one axis.";
@@ -123,7 +123,7 @@ export class Ranking {
       ?? null;
     const last = answer.offset + answer.rows.length;
     this.count.textContent = answer.rows.length
-      ? `${formatCount(answer.offset + 1)}–${formatCount(last)}${answer.total === null ? " so far" : ` of ${formatCount(answer.total)}`}` : "";
+      ? `${formatCount(answer.offset + 1)}–${formatCount(last)}${answer.total === null ? "" : ` of ${formatCount(answer.total)}`}${answer.complete ? "" : " so far"}` : "";
     this.previous.disabled = answer.offset === 0;
     this.next.disabled = answer.total === null ? answer.rows.length < PAGE_SIZE : last >= answer.total;
     const columns = this.columns(answer);

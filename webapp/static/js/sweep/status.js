@@ -107,7 +107,7 @@ export class SweepStatus {
       item(h("span", { id: "n-done", text: formatCount(sweep.n_done) }),
         h("span", { class: "second", text: ` of ${formatCount(total)}` })),
       sweep.n_failed > 0 && item(h("span", { class: "second", text: "no result " }), formatCount(sweep.n_failed)),
-      rate && item(h("i", { text: "RATE " }), `${rate >= 1e6 ? formatShort(rate) : formatCount(rate)}/s`),
+      rate > 0 && item(h("i", { text: "RATE " }), `${rate >= 1e6 ? formatShort(rate) : formatCount(rate)}/s`),
       item(h("i", { text: "TIME " }), formatDuration(sweep.seconds)),
       isLive && sweep.state !== "paused" && item(h("i", { text: "ETA " }), formatDuration(sweep.eta_seconds)));
     const shown = { pause: isLive && sweep.state !== "paused", resume: sweep.state === "paused", cancel: isLive,
