@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -194,3 +197,210 @@ def test_sweeps_are_listed_stand_out_and_fit_every_width(visit: Visit) -> None:
     assert page.evaluate(FAINT_TEXT) == []
     row.click()
     wait_for_results(page)
+
+
+def test_the_list_of_sweeps_is_asked_for_once(visit: Visit) -> None:
+    sweep = open_done_sweep(visit)
+    asked: list[str] = []
+    visit.page.on("request", lambda request: asked.append(urlsplit(request.url).path))
+    visit.page.goto("/sweep")
+    row = visit.page.locator(f"#sweeps-table tr[data-sweep='{sweep['sweep_id']}']")
+    for name in ("best", "plateau"):
+        expect(row).to_contain_text(f"{sweep[name]['metrics']['sharpe']:.2f}".replace("-", "−"))
+    assert [path for path in asked if path.startswith("/api/v1/sweeps/")] == []
+
+
+def test_a_sweep_without_a_range_is_refused_in_sight_wherever_it_comes_from(visit: Visit) -> None:
+    page = visit.page
+    page.goto("/sweep")
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.url.rpartition("/")[2]))
+    visit.command("SWEEP AAPL RSI window=14 GO")
+    error = page.locator("#field-space-window-error")
+    expect(error).to_contain_text("nothing is swept")
+    expect(error).to_contain_text("Run one")
+    expect(page.locator("#field-space-window")).to_be_focused()
+    # The estimate that comes later does not take the refusal away.
+    expect(page.locator("#estimate")).to_contain_text("1 combination")
+    page.wait_for_timeout(800)
+    expect(error).to_be_visible()
+    page.fill("#field-space-window", "14")
+    expect(error).to_be_hidden()
+    page.click("#sweep-button")
+    expect(error).to_be_visible()
+    assert "sweeps" not in sent
+    page.fill("#field-space-window", "14..15")
+    expect(page.locator("#estimate")).to_contain_text("2 combinations")
+
+
+def test_run_one_runs_what_is_fixed_and_the_default_of_what_is_swept(visit: Visit) -> None:
+    page = visit.page
+    page.goto("/sweep")
+    for name, text in {
+        "space-window": "5..25",
+        "space-oversold": "31..35:2",
+        "space-overbought": "65",
+        "trading-stop_loss": "off,0.1",
+    }.items():
+        page.fill(f"#field-{name}", text)
+    page.hover("#run-one")
+    tip = page.locator("#tooltip")
+    expect(tip).to_contain_text("window 14, oversold 33, stop_loss off")
+    page.click("#run-one")
+    visit.wait_for_result()
+    run_id = re.search(r"run=([0-9a-f-]{36})", page.url)
+    assert run_id is not None
+    spec = visit.platform.call("GET", f"/api/v1/runs/{run_id[1]}")["spec"]
+    # The default where it is among the values, the middle one where it is not.
+    assert {**spec["params"], "stop_loss": spec["trading"]["stop_loss"]} == {
+        "window": 14,
+        "oversold": 33,
+        "overbought": 65,
+        "trigger": "enter_zone",
+        "stop_loss": None,
+    }
+
+
+def test_a_preset_of_a_sweep_is_saved_loaded_and_deleted(visit: Visit) -> None:
+    page = visit.page
+    page.goto("/sweep")
+    page.fill("#field-space-window", "5..24")
+    page.fill("#field-trading-stop_loss", "off,0.1")
+    page.fill("#field-min_trades", "7")
+    page.select_option("#field-objective", "calmar")
+    page.click("#preset-save")
+    page.fill("#preset-name", "Wide RSI")
+    page.press("#preset-name", "Enter")
+    expect(page.locator("#preset-note")).to_have_text("preset Wide RSI saved")
+    page.goto("/")
+    expect(page.locator("#preset")).to_contain_text("none saved")
+    page.goto("/sweep")
+    expect(page.locator("#preset")).to_contain_text("Wide RSI")
+    page.click("#preset-load")
+    for name, text in {
+        "space-window": "5..24",
+        "trading-stop_loss": "off,0.1",
+        "min_trades": "7",
+        "objective": "calmar",
+    }.items():
+        expect(page.locator(f"#field-{name}")).to_have_value(text)
+    expect(page.locator("#command")).to_have_value(re.compile("window=5..24"))
+    page.click("#preset-delete")
+    page.click("dialog .btn-primary")
+    expect(page.locator("#preset")).to_contain_text("none saved")
+
+
+def test_a_stretch_of_an_axis_keeps_its_lines_and_goes_into_address_and_ranking(
+    visit: Visit,
+) -> None:
+    page = visit.page
+    sweep = open_done_sweep(visit)
+    page.click("#tab-parallel")
+    expect(page.locator("#parallel-readout")).to_contain_text("of")
+    box = page.locator("#parallel").bounding_box()
+    assert box is not None
+    # The first axis stands 46 px from the left, its levels between 26 px and 12 px from the ends.
+    x, top, height = box["x"] + 46, box["y"] + 26, box["height"] - 38
+    page.mouse.move(x, top - 8)
+    page.mouse.down()
+    page.mouse.move(x, top + height / 2, steps=4)
+    page.mouse.up()
+    field = page.locator("#brush")
+    expect(field).to_have_value("window=15..24")
+    expect(page.locator("#brush-count")).to_contain_text(re.compile(r"^\d+ of \d+ lines"))
+    # By keyboard the same, in words.
+    field.press("End")
+    field.press_sequentially(" overbought=65 sharpe=0..")
+    expect(page).to_have_url(re.compile("keep=window%3D15..24\\+overbought%3D65\\+sharpe%3D0.."))
+    page.reload()
+    expect(field).to_have_value("window=15..24 overbought=65 sharpe=0..")
+    expect(page.locator("#brush-count")).to_contain_text("lines")
+    page.focus("#parallel")
+    page.keyboard.press("ArrowDown")
+    readout = page.locator("#parallel-readout")
+    expect(readout).to_contain_text("overbought 65")
+    page.click("#brush-rank")
+    path = f"/api/v1/sweeps/{sweep['sweep_id']}/ranking?limit=1&filter=window>=15&filter=window<=24"
+    found = visit.platform.call("GET", f"{path}&filter=overbought=65&filter=sharpe>=0")
+    expect(page.locator("#ranking-count")).to_contain_text(f"of {found['total']}")
+    expect(page.locator(f".ranking tr[data-index='{found['rows'][0]['index']}']")).to_be_visible()
+
+
+def test_brushes_that_cannot_be_read_say_what_to_write(visit: Visit) -> None:
+    page = visit.page
+    open_done_sweep(visit)
+    page.click("#tab-parallel")
+    error = page.locator("#brush-error")
+    for text, remedy in {
+        "windw=1..2": "no axis windw; there are window, oversold, overbought, sharpe",
+        "window": "write name=from..to",
+        "window=9..5": "write window=from..to",
+    }.items():
+        page.fill("#brush", text)
+        expect(error).to_contain_text(remedy)
+    page.fill("#brush", "window=10..12")
+    expect(error).to_be_empty()
+    page.click("#brush-clear")
+    expect(page.locator("#brush")).to_have_value("")
+    expect(page.locator("#brush-count")).to_be_empty()
+
+
+def read_near(page: Page) -> list[str]:
+    """The neighbourhood of every row of the ranking, as shown."""
+    heads = page.locator(".ranking thead th").all_inner_texts()
+    column = next(idx for idx, text in enumerate(heads) if text.strip().lower() == "near")
+    return page.locator(f".ranking tbody td:nth-child({column + 1})").all_inner_texts()
+
+
+def test_every_ranking_shows_neighbourhoods_those_of_a_sweep_that_waits_too(visit: Visit) -> None:
+    page = visit.page
+    open_done_sweep(visit, "?filter=sharpe>0.1")
+    assert read_near(page)
+    assert "–" not in read_near(page)
+    sweep_id = submit_sweep(
+        visit, space={"window": "2:101", "oversold": "1:40", "overbought": "60:99"}
+    )
+    path = f"/api/v1/sweeps/{sweep_id}"
+    wait_until(
+        lambda: visit.platform.call("GET", path)["chunks"]["done"] > 0, 60, "a chunk is done"
+    )
+    visit.platform.call("POST", f"{path}/pause")
+    page.goto(f"/sweep/{sweep_id}")
+    expect(page.locator("#sweep-state")).to_have_text("paused")
+    expect(page.locator("#ranking-count")).to_contain_text("so far")
+    wait_until(lambda: bool({*read_near(page)} - {"–"}), 30, "a worker looks at neighbours")
+    visit.platform.call("POST", f"{path}/cancel")
+
+
+@contextmanager
+def damaged_bars(visit: Visit, symbol: str) -> Iterator[None]:
+    """Bars in the database that no worker can read, as after a bad restore."""
+    where = "sha256 = (SELECT sha256 FROM datasets WHERE symbol = ?) AND kind = 'close'"
+    with closing(sqlite3.connect(visit.platform.state_dir / "stock_backtest.db", timeout=30)) as db:
+        query = f"SELECT seq, data FROM dataset_blocks WHERE {where}"
+        kept = db.execute(query, (symbol,)).fetchall()
+        with db:
+            db.execute(f"UPDATE dataset_blocks SET data = x'00' WHERE {where}", (symbol,))
+        try:
+            yield
+        finally:
+            with db:
+                for seq, data in kept:
+                    update = f"UPDATE dataset_blocks SET data = ? WHERE {where} AND seq = ?"
+                    db.execute(update, (data, symbol, seq))
+
+
+def test_a_chunk_that_failed_is_shown_and_computed_again(visit: Visit) -> None:
+    page = visit.page
+    with damaged_bars(visit, "IBM"):
+        sweep_id = submit_sweep(visit, dataset="IBM")
+        page.goto(f"/sweep/{sweep_id}")
+        expect(page.locator("#sweep-state")).to_have_text("failed")
+        expect(page.locator("#state-panel")).to_contain_text("retry")
+        expect(page.locator("#retry-sweep")).to_have_text(re.compile("Retry 1"))
+    page.locator("#main").focus()
+    page.keyboard.press("r")
+    wait_for_results(page)
+    expect(page.locator("#retry-sweep")).to_be_hidden()
+    expect(page.locator("#state-panel")).to_be_hidden()
+    expect(page.locator("#n-done")).to_have_text("440")

@@ -1,0 +1,135 @@
+"""Brushes, and one combination out of many: the arithmetic of the sweep page, in the browser."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.e2e.test_scripts import script
+
+__all__ = ["script"]
+
+AXES = [
+    {"name": "window", "ordered": True, "values": [2, 4, 6, 8]},
+    {"name": "stop_loss", "ordered": True, "values": [0.05, 0.1, None]},
+    {"name": "fill", "ordered": False, "values": ["next_open", "same_close", "worst_of_bar"]},
+    {"name": "sharpe", "isMetric": True},
+]
+
+
+def read(script: Any, text: str, then: str) -> Any:
+    return script(
+        "sweep/brush.js",
+        f"(({{ brushes, fault }}) => {then})"
+        f"(m.parseBrushes({json.dumps(text)}, {json.dumps(AXES)}))",
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "window=4..6",
+        "window=4",
+        "window=..6",
+        "window=4..",
+        "stop_loss=0.1..off",
+        "stop_loss=off",
+        "fill=next_open,worst_of_bar",
+        "sharpe=-0.5..1.25",
+        "window=2..4 sharpe=0..",
+    ],
+)
+def test_a_brush_is_written_as_it_was_read(script: Any, text: str) -> None:
+    assert read(script, text, "m.writeBrushes(brushes.values())") == text
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("window=4..6", [1, 2]),
+        ("window=5..", [2, 3]),
+        ("stop_loss=0.1..off", [1, 2, 3]),
+        ("stop_loss=off", [2, 3]),
+        ("stop_loss=..0.1", [0, 1]),
+        ("fill=next_open,worst_of_bar", [0, 2, 3]),
+        ("sharpe=0.5..", [1, 2]),
+        ("window=2..6 sharpe=1", [1]),
+    ],
+)
+def test_a_line_is_kept_where_every_brush_holds(script: Any, text: str, kept: list[int]) -> None:
+    fills = ["next_open", "same_close", "worst_of_bar", "next_open"]
+    rows = [
+        {
+            "params": {"window": window},
+            "trading": {"stop_loss": stop, "fill": fill},
+            "metrics": {"sharpe": sharpe},
+        }
+        for window, stop, fill, sharpe in zip(
+            [2, 4, 6, 8], [0.05, 0.1, None, None], fills, [0, 1, 0.5, None], strict=True
+        )
+    ]
+    flags = read(script, text, f"{json.dumps(rows)}.map((row) => m.isKept(brushes, row, 'sharpe'))")
+    assert [idx for idx, flag in enumerate(flags) if flag] == kept
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("window=4..6 sharpe=0..", {"filter": "window>=4 window<=6 sharpe>=0"}),
+        ("window=4", {"filter": "window=4"}),
+        ("stop_loss=off", {"filter": "stop_loss=off"}),
+        ("fill=next_open", {"filter": "fill=next_open"}),
+        (
+            "fill=next_open,same_close",
+            {"fault": "the ranking takes one value of fill, not several"},
+        ),
+        (
+            "stop_loss=0.1..off",
+            {"fault": "the ranking takes stop_loss off or a range of it, not both"},
+        ),
+    ],
+)
+def test_a_brush_becomes_a_condition_of_the_ranking(
+    script: Any, text: str, expected: dict[str, str]
+) -> None:
+    assert read(script, text, f"m.toFilter(brushes, {json.dumps(AXES)})") == expected
+
+
+def test_a_stretch_of_an_axis_takes_the_levels_and_bins_that_it_touches(script: Any) -> None:
+    long = {"name": "x", "values": [1, 11, 21], "last_values": [10, 20, 30], "ordered": True}
+    rows = [{"params": {"x": 15}, "trading": {}, "metrics": {"sharpe": value}} for value in (-1, 3)]
+    scales = (
+        "(await import('/static/js/sweep/parallel_data.js'))"
+        f".buildScales({json.dumps([long])}, 'sharpe', {json.dumps(rows)}, 500)"
+    )
+    found = script(
+        "sweep/brush.js",
+        f"await (async () => {{ const [x, metric] = {scales}; return ["
+        "m.writeBrushes([m.brushStretch(x, 0.4, 1.2)]), m.brushStretch(x, 0.1, 0.2),"
+        "m.writeBrushes([m.brushStretch(metric, -0.2, 0.5)]),"
+        "m.writeBrushes([m.brushStretch(metric, 0.25, 1)]),"
+        f"x.share({json.dumps(rows[0])})]; }})()",
+    )
+    assert found == ["x=11..30", None, "sharpe=..1", "sharpe=0..", 0.5]
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "value"),
+    [
+        ("14", {"type": "int", "default": 9}, 14),
+        ("5..25", {"type": "int", "default": 14}, 14),
+        ("31..35:2", {"type": "float", "default": 30}, 33),
+        ("off,0.1,0.2", {"type": "float", "default": None}, None),
+        ("0.1:0.3:0.1", {"type": "float", "default": None}, 0.2),
+        ("1..1000000000000", {"type": "int", "default": 14}, 14),
+        ("true,false", {"type": "bool", "default": False}, False),
+        ("a,b", {"type": "choice", "default": "b"}, "b"),
+    ],
+)
+def test_one_value_stands_for_several(
+    script: Any, text: str, field: dict[str, Any], value: Any
+) -> None:
+    call = f"m.chooseValue({json.dumps(text)}, {json.dumps(field)})"
+    assert script("sweep/single.js", call) == value
