@@ -133,3 +133,23 @@ def test_one_value_stands_for_several(
 ) -> None:
     call = f"m.chooseValue({json.dumps(text)}, {json.dumps(field)})"
     assert script("sweep/single.js", call) == value
+
+
+def test_the_best_of_a_metric_that_should_be_small_is_its_least(script: Any) -> None:
+    levels = {"n": [3], "q1": [2], "median": [3], "q3": [4], "min": [1], "max": [9]}
+    found = {}
+    for metric in ("sharpe", "volatility"):
+        answer = {"metric": metric, "axes": [{"name": "window", "values": [5], **levels}]}
+        call = f"m.readMarginals({json.dumps(answer)}).axes[0].rows[0].best"
+        found[metric] = script("sweep/answers.js", call)
+    assert found == {"sharpe": 9, "volatility": 1}
+
+
+def test_the_colours_of_a_heat_map_are_brightest_where_it_is_best(script: Any) -> None:
+    brightness = (
+        "['sharpe', 'volatility'].map((metric) => [0, 1].map((share) =>"
+        " m.colorScale(metric, 0, 1).colorAt(share).match(/\\d+/g).reduce((a, b) => a + +b, 0)))"
+    )
+    (low, high), (least, most) = script("sweep/heat_data.js", brightness)
+    assert low < high
+    assert (least, most) == (high, low)

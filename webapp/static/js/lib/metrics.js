@@ -98,6 +98,9 @@ export const ROOMY_GROUPS = GROUPS.filter(([title]) => ["Drawdown", "Against buy
 export const HEADLINE_METRICS = ["total_return", "cagr", "volatility", "sharpe", "sortino", "max_drawdown", "calmar",
   "win_rate", "profit_factor", "expectancy", "exposure", "turnover", "n_trades"];
 
+/** The least is the best of these, the largest of all others. */
+export const SMALLER_IS_BETTER = ["volatility", "turnover"];
+
 /** Those of them whose sign means gain or loss. */
 export const SIGNED_METRICS = ["total_return", "cagr", "sharpe", "sortino", "calmar", "expectancy"];
 

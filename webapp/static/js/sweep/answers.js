@@ -1,19 +1,20 @@
 /** Answers of the API in the shapes that the charts take. */
 
 import { formatCount, formatPercent } from "../lib/format.js";
-import { SIGNED_METRICS, formatMetric } from "../lib/metrics.js";
+import { SIGNED_METRICS, SMALLER_IS_BETTER, formatMetric } from "../lib/metrics.js";
 
 const LEAST_SHARE = 0.005;
 const MOST_SHARES = 9;
 
 /**
- * Quartiles, median and range of a metric at every level of every axis.
+ * Quartiles, median and best of a metric at every level of every axis.
  * @param {Object} answer of /marginals
  * @returns {{metric: string, axes: Array<{name: string, ordered: boolean, values: any[], rows: Object[]}>}}
  */
 export function readMarginals({ metric, axes }) {
+  const best = SMALLER_IS_BETTER.includes(metric) ? "min" : "max";
   return { metric, axes: axes.map((axis) => ({ ...axis, rows: axis.values.map((_value, idx) => ({
-    n: axis.n[idx], q1: axis.q1[idx], median: axis.median[idx], q3: axis.q3[idx], high: axis.max[idx] })) })) };
+    n: axis.n[idx], q1: axis.q1[idx], median: axis.median[idx], q3: axis.q3[idx], best: axis[best][idx] })) })) };
 }
 
 /**
@@ -26,7 +27,7 @@ export function readDistribution({ metric, distribution }) {
   const show = (value) => formatMetric(metric, value);
   const outside = below + above;
   return { n, histogram: { edges, counts }, positive,
-    note: [`${formatCount(n)} combinations`, `median ${show(at["0.5"])}`,
+    note: [`${formatCount(n)} ${n === 1 ? "combination" : "combinations"}`, `median ${show(at["0.5"])}`,
       `5–95 % ${show(at["0.05"])} to ${show(at["0.95"])}`,
       SIGNED_METRICS.includes(metric) && `${formatPercent(positive, 1)} above 0`, outside > 0 && `${formatCount(outside)} beyond the bars`]
         .filter(Boolean) };

@@ -4,7 +4,7 @@ import { buildInput, buildRow, buildSelect, describeField } from "../form/fields
 import { findDataset, findRule } from "../lib/boot.js";
 import { $, announce, debounce, fill, h } from "../lib/dom.js";
 import { formatCount } from "../lib/format.js";
-import { HEADLINE_METRICS, metricLabel } from "../lib/metrics.js";
+import { HEADLINE_METRICS, SMALLER_IS_BETTER, metricLabel } from "../lib/metrics.js";
 import { describeEstimate } from "./estimate.js";
 import { buildSingle, describeSingle } from "./single.js";
 import { parseSpec, suggestSpace } from "./space.js";
@@ -13,7 +13,6 @@ const COMMON = ["fee_rate", "slippage", "size", "size_type", "direction", "fill"
   "take_profit", "trailing_stop", "initial_cash"];
 const DEFAULT_RULE = "rsi";
 const ESTIMATE_PAUSE = 350;
-const SMALLER_IS_BETTER = ["volatility", "turnover"];
 
 /** The form on the left of the sweep page. */
 export class SweepForm {

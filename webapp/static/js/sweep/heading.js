@@ -3,9 +3,7 @@
 import { findDataset, findRule } from "../lib/boot.js";
 import { $, fill, h } from "../lib/dom.js";
 import { formatCount, formatPercent, formatShort } from "../lib/format.js";
-import { metricLabel } from "../lib/metrics.js";
-
-const SMALLER_IS_BETTER = ["volatility", "turnover"];
+import { SMALLER_IS_BETTER, metricLabel } from "../lib/metrics.js";
 
 /** @param {Object|null} sweep @param {import("../lib/boot.js").Boot} boot */
 export function showHeading(sweep, boot) {
@@ -23,7 +21,7 @@ export function showHeading(sweep, boot) {
   const parts = [`${nAxes} ${nAxes === 1 ? "parameter" : "parameters"}`, describeSearch(spec.search),
     `objective ${metricLabel(objective)} (${SMALLER_IS_BETTER.includes(objective) ? "min" : "max"})`,
     sweep.n_combinations === null ? `${formatShort(sweep.n_points)} points`
-      : `${formatCount(sweep.n_combinations)} combinations`,
+      : `${formatCount(sweep.n_combinations)} ${sweep.n_combinations === 1 ? "combination" : "combinations"}`,
     sweep.n_excluded ? `${formatCount(sweep.n_excluded)} excluded` : "",
     `${formatCount(sweep.chunks.total)} ${sweep.chunks.total === 1 ? "chunk" : "chunks"}`];
   fill(heading, h("h1", { text: "SWEEP" }), h("span", { class: "text", text: `${symbols} ${title}` }),

@@ -2,6 +2,7 @@
 
 import { valueTicks } from "../charts/value_axis.js";
 import { formatNumber, formatPercent, formatShort } from "../lib/format.js";
+import { SMALLER_IS_BETTER } from "../lib/metrics.js";
 import { levelIn } from "./axes.js";
 
 // Lightness rises all the way, so the ramp also reads in grey and with any colour vision.
@@ -65,15 +66,17 @@ export function pickTicks(count, most) {
 }
 
 /**
- * Range of the colours with its gridlines.
- * @param {number|null} min @param {number|null} max @returns {{min: number, max: number, ticks: number[], share:
- *   (value: number) => number}|null}
+ * Range of the colours with its gridlines; bright is good, whichever end that is.
+ * @param {string} metric @param {number|null} min @param {number|null} max
+ * @returns {{min: number, max: number, ticks: number[], share: (value: number) => number,
+ *   colorAt: (share: number) => string}|null}
  */
-export function colorScale(min, max) {
+export function colorScale(metric, min, max) {
   if (min === null || max === null) return null;
   const span = max - min || 1;
   return { min, max, ticks: max > min ? valueTicks(min, max, 5, false) : [min],
-    share: (value) => (max > min ? (value - min) / span : 0.7) };
+    share: (value) => (max > min ? (value - min) / span : 0.7),
+    colorAt: (share) => rampColor(SMALLER_IS_BETTER.includes(metric) ? 1 - share : share) };
 }
 
 /** What a column, row or bin holds. @param {{values: any[], last_values?: any[]}} axis @param {number} idx */

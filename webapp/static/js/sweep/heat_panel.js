@@ -154,6 +154,6 @@ export class HeatPanel {
       item(answer.x.name, binText(answer.x, cell.x)), item(answer.y.name, binText(answer.y, cell.y)),
       item(metricLabel(answer.metric), h("b", { text: formatMetric(answer.metric, value) })),
       levels && this.rest.map((name) => item(name, formatLevel(levels[name]))),
-      this.rest.length > 0 && h("span", { class: "second", text: `of ${formatCount(n)}` }));
+      this.rest.length > 0 && answer.other !== "fixed" && h("span", { class: "second", text: `of ${formatCount(n)}` }));
   }
 }

@@ -2,7 +2,7 @@
 
 import { COLORS, FONT } from "../charts/theme.js";
 import { h } from "../lib/dom.js";
-import { colorScale, formatLevel, formatLevelOf, layoutHeatmap, placeOnAxis, rampColor } from "./heat_data.js";
+import { colorScale, formatLevel, formatLevelOf, layoutHeatmap, placeOnAxis } from "./heat_data.js";
 
 const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
 // Lines between cells are left out where they would cover the colours.
@@ -110,7 +110,7 @@ export class HeatMap {
     const { x, y } = this.data;
     const labelWidth = Math.max(...y.values.map((value) => ctx.measureText(rowLabel(value)).width), LEAST_LABEL);
     this.layout = layoutHeatmap(width, height, x.values.length, y.values.length, labelWidth);
-    this.scale = colorScale(this.data.min, this.data.max);
+    this.scale = colorScale(this.data.metric, this.data.min, this.data.max);
     this.drawCells(ctx);
     this.drawAxes(ctx, height);
     if (this.scale) this.drawLegend(ctx);
@@ -127,7 +127,7 @@ export class HeatMap {
     this.data.values.forEach((row, y) => row.forEach((value, x) => {
       const { left, top } = place(x, y);
       if (value !== null) {
-        ctx.fillStyle = rampColor(this.scale.share(value));
+        ctx.fillStyle = this.scale.colorAt(this.scale.share(value));
         // Whole pixels, so that neighbours neither overlap nor leave a seam.
         const [x0, y0, x1, y1] = [left, top, left + cell.width, top + cell.height].map(Math.round);
         ctx.fillRect(x0, y0, x1 - x0 - gap, y1 - y0 - gap);
@@ -167,7 +167,7 @@ export class HeatMap {
   drawLegend(ctx) {
     const { left, top, width, height } = this.layout.legend;
     for (let row = 0; row < height; row += 1) {
-      ctx.fillStyle = rampColor(1 - row / height);
+      ctx.fillStyle = this.scale.colorAt(1 - row / height);
       ctx.fillRect(left, top + row, width, 1);
     }
     ctx.textAlign = "left";
@@ -185,13 +185,14 @@ export class HeatMap {
     for (const mark of this.marks) {
       const { left, top } = place(mark.x, mark.y);
       const width = ctx.measureText(mark.text).width + 8;
-      const reach = (mark.kind === "plateau" ? 1.5 : 0.5) * cell.width + 12;
+      // A frame reaches over the neighbours, which only levels have.
+      const reach = (mark.kind === "plateau" && this.data.x.ordered ? 1.5 : 0.5) * cell.width + 12;
       const middle = left + cell.width / 2;
       const x = middle + reach + width < plot.left + plot.width ? middle + reach
         : Math.max(middle - reach - width, plot.left);
       let y = top + cell.height / 2 - 8;
       const above = taken.find((box) => Math.abs(box.y - y) < 17 && x < box.x + box.width && box.x < x + width);
-      if (above) y = above.y + 17;
+      if (above) y = above.y + (above.y + 33 < plot.top + plot.height ? 17 : -17);
       taken.push({ x, y, width });
       ctx.fillStyle = CASING;
       ctx.fillRect(x, y, width, 16);

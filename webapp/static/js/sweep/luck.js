@@ -24,6 +24,10 @@ export function collectFacts(sweep, spread, held) {
   const say = (isGood, text) => facts.push({ isGood, text });
   const show = (value) => formatMetric(objective, value);
   const count = (n) => `${n} ${n === 1 ? "neighbour" : "neighbours"}`;
+  if (sweep.n_done <= 1 && isTerminal(sweep.state)) {
+    say(null, "one combination: nothing was swept, so there is nothing to compare");
+    return facts;
+  }
   say(null, `${formatCount(sweep.n_done)} combinations tried: the best of so many is partly luck`);
   if (!best) return facts;
   const isSame = plateau && plateau.index === best.index;

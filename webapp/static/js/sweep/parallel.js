@@ -3,7 +3,7 @@
 import { COLORS, FONT } from "../charts/theme.js";
 import { announce, debounce, fill, h } from "../lib/dom.js";
 import { formatCount } from "../lib/format.js";
-import { formatMetric, metricLabel } from "../lib/metrics.js";
+import { SMALLER_IS_BETTER, formatMetric, metricLabel } from "../lib/metrics.js";
 import { levelIn } from "./axes.js";
 import { brushStretch, isKept, parseBrushes, placeBrush, toFilter, writeBrushes } from "./brush.js";
 import { formatLevel, formatLevelOf, rampColor } from "./heat_data.js";
@@ -64,10 +64,10 @@ export class Parallel {
 
   /**
    * @param {Object[]} rows @param {Array<{name: string, values: any[]}>} axes levels in order
-   * @param {string} metric @param {boolean} isSmallBetter @param {number} nAll eligible combinations
+   * @param {string} metric @param {number} nAll eligible combinations
    */
-  show(rows, axes, metric, isSmallBetter, nAll) {
-    const sign = isSmallBetter ? -1 : 1;
+  show(rows, axes, metric, nAll) {
+    const sign = SMALLER_IS_BETTER.includes(metric) ? -1 : 1;
     this.rows = rows.filter((row) => typeof row.metrics[metric] === "number")
       .sort((one, other) => sign * (other.metrics[metric] - one.metrics[metric]));
     Object.assign(this, { axes, metric, nAll, chosen: null });
@@ -137,9 +137,14 @@ export class Parallel {
     this.lines.forEach((line, at) => { if (!this.kept[at]) drawLine(ctx, line, COLORS.control, 1); });
     ctx.globalAlpha = nKept > 200 ? FAINT : 0.6;
     for (let at = this.rows.length - 1; at >= 0; at -= 1) {
-      if (this.kept[at]) drawLine(ctx, this.lines[at], rampColor(0.15 + 0.85 * metric.share(this.rows[at])), 1);
+      if (this.kept[at]) drawLine(ctx, this.lines[at], this.colorOf(metric.share(this.rows[at])), 1);
     }
     ctx.globalAlpha = 1;
+  }
+
+  /** Bright is good, whichever end that is. */
+  colorOf(share) {
+    return rampColor(0.15 + 0.85 * (SMALLER_IS_BETTER.includes(this.metric) ? 1 - share : share));
   }
 
   /** What is kept of an axis: amber, as everything that is in focus. */
@@ -174,7 +179,8 @@ export class Parallel {
     };
     ctx.textBaseline = "middle";
     const { width } = this.box.getBoundingClientRect();
-    const room = Math.floor((this.scales[1].x - this.scales[0].x) / ctx.measureText("m").width) - 1;
+    const [first, second] = this.scales;
+    const room = second ? Math.floor((second.x - first.x) / ctx.measureText("m").width) - 1 : Infinity;
     for (const scale of this.scales) {
       ctx.fillStyle = COLORS.control;
       ctx.fillRect(scale.x - 0.5, placeShare(1, height), 1, placeShare(0, height) - placeShare(1, height));

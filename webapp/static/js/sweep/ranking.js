@@ -2,7 +2,7 @@
 
 import { $, announce, debounce, fill, h } from "../lib/dom.js";
 import { DASH, formatCount } from "../lib/format.js";
-import { HEADLINE_METRICS, formatDense, formatMetric, metricClass, metricDefinition,
+import { HEADLINE_METRICS, SMALLER_IS_BETTER, formatDense, formatMetric, metricClass, metricDefinition,
   metricLabel } from "../lib/metrics.js";
 import { axisNames, levelIn } from "./axes.js";
 import { formatLevel } from "./heat_data.js";
@@ -170,11 +170,12 @@ export class Ranking {
   heading({ metric, title, isFigure, tip }) {
     const isSorted = metric && metric === this.sorted;
     const isWorst = this.order === "worst";
+    const isRising = isWorst !== SMALLER_IS_BETTER.includes(metric);
     return h("th", { scope: "col", class: isFigure ? "n" : "", "aria-sort": isSorted
-      ? (isWorst ? "ascending" : "descending") : null, data: tip ? { tip } : {} },
+      ? (isRising ? "ascending" : "descending") : null, data: tip ? { tip } : {} },
       metric ? h("button", { type: "button", class: "sort", on: { click: () => this.change({ metric, offset: 0,
         order: isSorted && !isWorst ? "worst" : "best" }) } }, title, isSorted
-          && h("span", { "aria-hidden": "true", text: isWorst ? " ▲" : " ▼" })) : title);
+          && h("span", { "aria-hidden": "true", text: isRising ? " ▲" : " ▼" })) : title);
   }
 
   onKey(event) {

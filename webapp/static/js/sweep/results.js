@@ -16,10 +16,9 @@ import { askSweep, isTerminal, sweepPath } from "./session.js";
 import { drawDistribution, drawImportance, marginalChart } from "./spread.js";
 
 const TABS = ["ranking", "parallel", "marginals"];
-// Of a chart of marginals.
+// Of a chart of marginals; a single one takes the room of its panel.
 const SMALL = { width: 300, height: 150 };
-const LARGE = { width: 640, height: 300 };
-const SMALLER_IS_BETTER = ["volatility", "turnover"];
+const LARGE = { width: 640, least: 300, most: 560, heading: 60 };
 
 /** What stands under the progress bar. */
 export class SweepResults {
@@ -126,7 +125,7 @@ export class SweepResults {
     this.parallel.restore(address.keep || "");
     $("#sweep-results").hidden = false;
     // One parameter has no plane: its own curve stands first.
-    this.openTab(address.show || (sweep.axes.length > 1 ? TABS[0] : "marginals"), { isQuiet: true });
+    this.openTab(address.show || (sweep.axes.length === 1 ? "marginals" : TABS[0]), { isQuiet: true });
     this.update(sweep);
   }
 
@@ -163,7 +162,7 @@ export class SweepResults {
     const answer = await this.ask("parallel", {});
     if (!answer) return;
     const { rows, axes, metric, nAll } = readParallel(answer);
-    this.parallel.show(rows, axes, metric, SMALLER_IS_BETTER.includes(metric), nAll);
+    this.parallel.show(rows, axes, metric, nAll);
   }
 
   async loadSpread() {
@@ -211,6 +210,10 @@ export class SweepResults {
     const isLine = axisNames(this.sweep).length < 2;
     if (this.tab !== "marginals" || !this.marginals) return;
     const { axes, metric } = this.marginals;
+    if (!axes.length) {
+      fill($("#panel-marginals"), h("p", { class: "field-help", text: "nothing was swept" }));
+      return;
+    }
     fill($("#panel-marginals"), h("p", { class: "marginal-key" },
       h("span", { class: "text", text: metricLabel(metric) }),
       h("span", {}, h("span", { class: "key-best", "aria-hidden": "true" }), "best"),
@@ -218,7 +221,13 @@ export class SweepResults {
       h("span", {}, h("span", { class: "key-quartiles", "aria-hidden": "true" }), "middle half"), !isLine
         && h("span", { class: "hint", text: "over all values of the others" })),
     h("div", { class: "marginal-grid" }, axes.map((axis) =>
-      h("figure", {}, h("figcaption", { text: axis.name }), marginalChart(axis, metric, isLine ? LARGE : SMALL)))));
+      h("figure", {}, h("figcaption", { text: axis.name }), marginalChart(axis, metric, isLine ? this.largeSize : SMALL)))));
+  }
+
+  get largeSize() {
+    const { width, height } = $("#panel-marginals").getBoundingClientRect();
+    const scaled = (LARGE.width * (height - LARGE.heading)) / Math.max(width, 1);
+    return { width: LARGE.width, height: Math.min(Math.max(scaled, LARGE.least), LARGE.most) };
   }
 
   async loadImportance() {

@@ -84,8 +84,8 @@ export function drawImportance(root, shares) {
  */
 export function marginalChart(axis, metric, { width, height }) {
   const rows = axis.rows.map((row, idx) => ({ ...row, idx })).filter((row) => typeof row.median === "number");
-  const low = Math.min(...rows.map((row) => row.q1));
-  const high = Math.max(...rows.map((row) => row.high));
+  const low = Math.min(...rows.flatMap((row) => [row.q1, row.best]));
+  const high = Math.max(...rows.flatMap((row) => [row.q3, row.best]));
   const { left, right, top, bottom } = MARGINAL;
   const pitch = (width - left - right) / axis.rows.length;
   const x = (idx) => left + (idx + 0.5) * pitch;
@@ -101,10 +101,10 @@ export function marginalChart(axis, metric, { width, height }) {
       .map((idx) => label(x(idx), height - 5, binText(axis, idx).slice(0, 10), "middle")),
     rows.map((row) => h("svg:rect", { class: "quartiles", x: x(row.idx) - size / 2, width: size, y: y(row.q3),
       height: Math.max(y(row.q1) - y(row.q3), 1) },
-      h("svg:title", { text: `${axis.name} ${binText(axis, row.idx)}: median ${formatMetric(metric, row.median)}, quartiles ${formatMetric(metric, row.q1)} to ${formatMetric(metric, row.q3)}, best ${formatMetric(metric, row.high)}, ${formatCount(row.n)} combinations` }))),
+      h("svg:title", { text: `${axis.name} ${binText(axis, row.idx)}: median ${formatMetric(metric, row.median)}, quartiles ${formatMetric(metric, row.q1)} to ${formatMetric(metric, row.q3)}, best ${formatMetric(metric, row.best)}, ${formatCount(row.n)} combinations` }))),
     axis.ordered ? [h("svg:path", { class: "median-line", d: path("median") }),
-      h("svg:path", { class: "best-line", d: path("high") })]
+      h("svg:path", { class: "best-line", d: path("best") })]
       : rows.map((row) => [line(x(row.idx) - size / 2 - 3, x(row.idx) + size / 2 + 3, y(row.median), y(row.median),
         "median-line"),
-        line(x(row.idx) - size / 2 - 3, x(row.idx) + size / 2 + 3, y(row.high), y(row.high), "best-line")]));
+        line(x(row.idx) - size / 2 - 3, x(row.idx) + size / 2 + 3, y(row.best), y(row.best), "best-line")]));
 }
