@@ -199,6 +199,21 @@ def test_sweeps_are_listed_stand_out_and_fit_every_width(visit: Visit) -> None:
     wait_for_results(page)
 
 
+def test_the_axes_of_a_heat_map_stay_when_something_else_changes(visit: Visit) -> None:
+    page = visit.page
+    space = {"window": "5:24", "oversold": "20,20.5", "overbought": "60:80:2"}
+    sweep = open_done_sweep(visit, space=space)
+    shown = visit.platform.call("GET", f"/api/v1/sweeps/{sweep['sweep_id']}/heatmap")
+    axes = [shown["x"]["name"], shown["y"]["name"]]
+    # Otherwise the server's choice for another question would be the same by chance.
+    assert axes != ["window", "oversold"]
+    page.click("#other-median")
+    expect(page.locator("#other-median")).to_have_attribute("aria-pressed", "true")
+    for name, axis in zip(("x", "y"), axes, strict=True):
+        expect(page.locator(f"#heat-{name}")).to_have_value(axis)
+        expect(page).to_have_url(re.compile(f"[?&]{name}={axis}"))
+
+
 def test_the_list_of_sweeps_is_asked_for_once(visit: Visit) -> None:
     sweep = open_done_sweep(visit)
     asked: list[str] = []

@@ -46,7 +46,9 @@ export class HeatPanel {
   }
 
   change(changes) {
-    Object.assign(this.query, changes);
+    // The axes that the server chose stay when something else changes; it would choose others for other questions.
+    const shown = { x: this.answer.x.name, y: this.answer.y.name };
+    Object.assign(this.query, { x: this.query.x ?? shown.x, y: this.query.y ?? shown.y }, changes);
     const { x, y, metric, other, fixed } = this.query;
     // Two axes that are the same make no picture: the other one moves away.
     if (x && x === y) this.query["x" in changes ? "y" : "x"] = axisNames(this.sweep).find((name) => name !== x) || null;
