@@ -145,7 +145,10 @@ def build_sweep_document(sweep: LocalSweep, top: int) -> dict[str, Any]:
         "seconds": sweep.seconds,
         "result_sha256": sweep.result_sha256,
         "objective": spec.objective,
-        "top": [{name: row[name] for name in row if name != "rank"} for row in ranking["rows"]],
+        "top": [
+            {name: row[name] for name in row if name not in ("rank", "near")}
+            for row in ranking["rows"]
+        ],
         "plateau": _build_plateau(sweep),
         "spec": spec.to_json_dict(),
         "warnings": sweep.warnings,
