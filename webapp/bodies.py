@@ -141,10 +141,17 @@ def _read_form(lists: Container[str]) -> dict[str, list[str]]:
     Raises
     ------
     InputError
-        For a field that comes twice and is not among `lists`: which one counts nobody knows.
+        For a field that comes twice and is not among `lists`: which one counts nobody knows. For a
+        file, which would be left out in silence.
     """
     _read_body()  # kept by the request, which parses the form out of it
     _refuse_repeated(request.form, lists)
+    files = [
+        FieldError(name, part.filename, "is a file; send it as text")
+        for name, part in request.files.items(multi=True)
+    ]
+    if files:
+        raise InputError(files)
     return dict(request.form.lists())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import uuid
 from typing import Any
 
@@ -146,6 +147,16 @@ def test_a_sweep_that_sweeps_nothing_is_refused_with_what_to_do(
     assert [error["field"] for error in answer.json["errors"]] == ["space"]
     assert "window as 2:50:2" in answer.json["errors"][0]["message"]
     assert "single run" in answer.json["errors"][0]["message"]
+
+
+@pytest.mark.parametrize("path", [PATH, "/api/v1/runs"])
+def test_a_file_among_the_fields_of_a_form_is_refused(web: Web, path: str) -> None:
+    form = {"dataset": "WALK", "rule": "rsi", "window": (io.BytesIO(b"3:6"), "window.txt")}
+    answer = web.client.post(path, data=form, content_type="multipart/form-data")
+    assert answer.status_code == 422
+    assert answer.json["errors"] == [
+        {"field": "window", "value": "window.txt", "message": "is a file; send it as text"}
+    ]
 
 
 def test_a_range_of_one_value_is_a_sweep_of_one_combination(inline_web: Web) -> None:

@@ -265,6 +265,18 @@ def test_brushes_that_cannot_be_read_say_what_to_write(visit: Visit) -> None:
     expect(page.locator("#brush-count")).to_be_empty()
 
 
+def test_older_sweeps_are_one_press_away(visit: Visit) -> None:
+    page = visit.page
+    for window in range(5, 58):
+        submit_sweep(visit, space={"window": f"{window}:{window + 1}"})
+    page.goto("/sweep")
+    rows = page.locator("#sweeps-table tr[data-sweep]")
+    expect(rows).to_have_count(50)
+    page.click("#older-sweeps")
+    wait_until(lambda: rows.count() >= 53, 20, "older sweeps are listed")
+    expect(page.locator("#older-sweeps")).to_be_hidden()
+
+
 def read_near(page: Page) -> list[str]:
     """The neighbourhood of every row of the ranking, as shown."""
     heads = page.locator(".ranking thead th").all_inner_texts()

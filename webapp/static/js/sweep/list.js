@@ -11,15 +11,20 @@ const WORDS = { succeeded: "done" };
 
 /** A table with one chosen row: arrows move, Enter opens. */
 export class SweepList {
-  /** @param {HTMLElement} root @param {import("../lib/boot.js").Boot} boot @param {(sweepId: string) => void} onOpen */
-  constructor(root, boot, onOpen) {
+  /**
+   * @param {HTMLElement} root @param {import("../lib/boot.js").Boot} boot
+   * @param {{onOpen: (sweepId: string) => void, onMore: () => void}} handlers
+   */
+  constructor(root, boot, { onOpen, onMore }) {
     this.boot = boot;
     this.onOpen = onOpen;
+    this.more = h("button", { type: "button", id: "older-sweeps", class: "btn btn-small", hidden: true,
+      text: "Older sweeps", on: { click: onMore } });
     this.chosen = null;
     this.sweeps = [];
     this.table = h("table", { class: "grid list", id: "sweeps-table", role: "grid", "aria-label": "Recent sweeps" });
     this.scroller = h("div", { class: "scroll", id: "sweeps-scroll", tabindex: "0", role: "group",
-      "aria-label": "Recent sweeps; arrows move, Enter opens" }, this.table);
+      "aria-label": "Recent sweeps; arrows move, Enter opens" }, this.table, this.more);
     fill(root, this.scroller);
     this.scroller.addEventListener("keydown", (event) => this.onKey(event));
     this.table.addEventListener("click", (event) => {
@@ -28,8 +33,9 @@ export class SweepList {
     });
   }
 
-  /** @param {Object[]} sweeps newest first */
-  show(sweeps) {
+  /** @param {Object[]} sweeps newest first @param {boolean} hasMore */
+  show(sweeps, hasMore) {
+    this.more.hidden = !hasMore;
     this.sweeps = sweeps;
     this.chosen = sweeps.some((sweep) => sweep.sweep_id === this.chosen) ? this.chosen : sweeps[0]?.sweep_id;
     const heads = [["Sweep"], ["Time"], ["State"], ["Data"], ["Rule"], ["Space"], ["Search"], ["Combinations", "n"],
@@ -61,6 +67,7 @@ export class SweepList {
   }
 
   onKey(event) {
+    if (event.target === this.more) return;
     const at = this.sweeps.findIndex((sweep) => sweep.sweep_id === this.chosen);
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (step && this.sweeps.length) this.choose(Math.min(Math.max(at + step * (event.shiftKey ? 10 : 1), 0),

@@ -25,7 +25,9 @@ import { suggestSpace } from "./space.js";
 import { SweepStatus } from "./status.js";
 
 const PENDING_KEY = "pending-command";
-const LIST_LENGTH = 50;
+// Sweeps of the list at first, with each press of its button, and at most, which is what the API gives at once.
+const LIST_STEP = 50;
+const LIST_MOST = 200;
 const LIST_DELAY = 2000;
 // Results of a sweep that is going on are asked for again after so much more of it, of all or of what was shown, or
 // after so long, and not more often [ms].
@@ -45,7 +47,9 @@ class SweepPage {
     this.status = new SweepStatus($("#sweep-status"), (action) => this.steer(action));
     this.results = new SweepResults({ onOpen: (index) => this.openCombination(index),
       onError: (error) => this.explain(error) });
-    this.list = new SweepList($("#sweep-list"), this.boot, (id) => this.go(`/sweep/${id}`));
+    this.listLength = LIST_STEP;
+    this.list = new SweepList($("#sweep-list"), this.boot, { onOpen: (id) => this.go(`/sweep/${id}`),
+      onMore: () => { this.listLength = Math.min(this.listLength + LIST_STEP, LIST_MOST); this.showList(); } });
     this.following = new AbortController();
     this.sweep = null;
     this.installButtons();
@@ -114,9 +118,9 @@ class SweepPage {
     $("#sweep-list").hidden = false;
     const { signal } = this.following;
     await this.guard(async () => {
-      const sweeps = await loadSweeps(LIST_LENGTH);
+      const { sweeps, next_cursor: next } = await loadSweeps(this.listLength);
       if (signal.aborted) return;
-      this.list.show(sweeps);
+      this.list.show(sweeps, next !== null && this.listLength < LIST_MOST);
       showTrouble(null);
       if (sweeps.some((sweep) => !isTerminal(sweep.state))) this.timer = setTimeout(() => this.showList(), LIST_DELAY);
     }, () => this.showList());

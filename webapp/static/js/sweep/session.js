@@ -32,9 +32,9 @@ export function estimateSweep(body, signal) {
   return request(`${PATH}?estimate=1`, { method: "POST", json: body, signal });
 }
 
-/** @param {number} limit @returns {Promise<Object[]>} newest first */
-export async function loadSweeps(limit) {
-  return (await request(`${PATH}?limit=${limit}`)).sweeps;
+/** @param {number} limit @returns {Promise<{sweeps: Object[], next_cursor: string|null}>} newest first */
+export function loadSweeps(limit) {
+  return request(`${PATH}?limit=${limit}`);
 }
 
 /** @param {string} sweepId @param {"pause"|"resume"|"cancel"|"retry"} action */
