@@ -153,3 +153,25 @@ def test_the_colours_of_a_heat_map_are_brightest_where_it_is_best(script: Any) -
     (low, high), (least, most) = script("sweep/heat_data.js", brightness)
     assert low < high
     assert (least, most) == (high, low)
+
+
+@pytest.mark.parametrize(
+    ("state", "done", "title"),
+    [
+        ("queued", 0, "Queued"),
+        ("running", 0, "Computing the first chunk"),
+        ("paused", 0, "Paused before anything was computed"),
+        ("cancelled", 0, "Cancelled before anything was computed"),
+        ("failed", 0, "Some chunks failed."),
+        ("failed", 3, "Some chunks failed."),
+        ("running", 3, None),
+        ("paused", 3, None),
+        ("succeeded", 3, None),
+    ],
+)
+def test_a_sweep_without_results_says_why(
+    script: Any, state: str, done: int, title: str | None
+) -> None:
+    sweep = {"state": state, "chunks": {"done": done}}
+    found = script("sweep/status.js", f"m.describePanel({json.dumps(sweep)})")
+    assert (found and found["title"]) == title

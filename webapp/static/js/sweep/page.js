@@ -22,7 +22,7 @@ import { SweepList } from "./list.js";
 import { SweepResults } from "./results.js";
 import { estimateSweep, followSweep, isTerminal, loadSweeps, steerSweep, submitSweep, sweepPath } from "./session.js";
 import { suggestSpace } from "./space.js";
-import { SweepStatus } from "./status.js";
+import { SweepStatus, describePanel } from "./status.js";
 
 const PENDING_KEY = "pending-command";
 // Sweeps of the list at first, with each press of its button, and at most, which is what the API gives at once.
@@ -219,7 +219,7 @@ class SweepPage {
     showHeading(sweep, this.boot);
     showAssumptions(sweep);
     this.showTags();
-    this.showFailure(sweep);
+    this.showPanel(sweep);
     this.showResults(sweep, isOver);
     await this.showChunks(sweep);
   }
@@ -262,19 +262,17 @@ class SweepPage {
       || wait >= REFRESH_LATEST;
   }
 
-  showFailure(sweep) {
+  /** Why there is nothing to see, or not all. */
+  showPanel(sweep) {
     const panel = $("#state-panel");
-    panel.hidden = sweep.state !== "failed" && !(sweep.state === "cancelled" && sweep.chunks.done === 0);
+    const words = describePanel(sweep);
+    panel.hidden = words === null;
     if (panel.hidden) return;
-    const isFailed = sweep.state === "failed";
+    const { word, title, remedy } = words;
     panel.classList.toggle("is-line", sweep.chunks.done > 0);
     fill(panel, h("div", { class: "state-body" },
-      h("h2", {}, isFailed && h("span", { class: "word", text: "FAILED" }), isFailed
-        ? ` ${sweep.error?.message ? sentence(sweep.error.message) : "Some chunks failed."}`
-        : "Cancelled before anything was computed"),
-      isFailed && h("p", {}, h("span", { class: "amber", text: "DO " }), sweep.error?.remedy
-        ? sentence(sweep.error.remedy)
-        : "Retry the failed chunks; what is done stays and is shown below."),
+      h("h2", {}, word && h("span", { class: "word", text: word }), word && " ", title),
+      remedy && h("p", {}, h("span", { class: "amber", text: word ? "DO " : "" }), remedy),
       sweep.chunks.done === 0 && h("p", { class: "hint", text: `sweep ${sweep.sweep_id}` })));
   }
 

@@ -2,7 +2,7 @@
 
 import { COLORS } from "../charts/theme.js";
 import { $, announce, fill, h } from "../lib/dom.js";
-import { formatCount, formatPercent, formatShort } from "../lib/format.js";
+import { formatCount, formatPercent, formatShort, sentence } from "../lib/format.js";
 import { formatDuration } from "./estimate.js";
 import { isTerminal } from "./session.js";
 
@@ -134,4 +134,20 @@ function describeState({ state, stage, queue_position: position }) {
   if (state === "succeeded") return "done";
   if (state === "running" && stage && stage !== "running") return stage;
   return state === "queued" && position > 1 ? `queued, ${position - 1} before it` : state;
+}
+
+/**
+ * What stands in the place of results, or above them; null where results speak for themselves.
+ * @param {Object} sweep @returns {{word?: string, title: string, remedy?: string}|null}
+ */
+export function describePanel({ state, chunks, error }) {
+  if (state === "failed") return { word: "FAILED", title: error?.message ? sentence(error.message) : "Some chunks failed.",
+    remedy: error?.remedy ? sentence(error.remedy) : "Retry the failed chunks; what is done stays and is shown below." };
+  if (chunks.done > 0) return null;
+  if (state === "cancelled") return { title: "Cancelled before anything was computed",
+    remedy: "The form holds its inputs: Sweep starts it anew." };
+  if (state === "paused") return { title: "Paused before anything was computed", remedy: "Resume goes on with it." };
+  if (state === "queued") return { title: "Queued", remedy: "A worker takes it as soon as one is free." };
+  return state === "running" ? { title: "Computing the first chunk",
+    remedy: "It measures how fast this goes; the others are cut to that." } : null;
 }
