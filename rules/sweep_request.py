@@ -35,6 +35,10 @@ SMALLER_IS_BETTER = ("volatility", "turnover")
 # The sampler's cost grows with what it has seen; beyond this a random search does as well.
 MAX_ADAPTIVE_TRIALS = 20_000
 _MAX_DATASETS = 1_000
+_NOTHING_SWEPT = (
+    "is empty; give a parameter or a trading setting several values, as 2:50 or 10,14,21, or run a "
+    "single backtest"
+)
 
 # What the values of an axis may be is decided by `search_text`; this is for the description only.
 _SCALAR: dict[str, Any] = {
@@ -211,7 +215,9 @@ def parse_sweep_request(payload: object) -> SweepRequest:
     errors += _find_space_errors(payload)
     if request is None or errors:
         raise InputError(errors)
-    _refuse_nothing_swept(request)
+    # A space of one point that is spelled out is a combination; one that says nothing, a mistake.
+    if not request.space and not request.build_space(request.dataset_names).axes:
+        raise InputError.of("space", request.space, _NOTHING_SWEPT)
     return request
 
 
@@ -260,21 +266,6 @@ def _find_space_errors(payload: Mapping[str, Any]) -> list[FieldError]:
         for axis in space.axes
         if axis.group == "params" and axis.name not in read["space"]
     ]  # fmt: skip
-
-
-def _refuse_nothing_swept(request: SweepRequest) -> None:
-    """Raise InputError for a sweep that names no value to try.
-
-    One that is named, as ``window=14``, passes: a script's range may shrink to a single value.
-    """
-    names = request.dataset_names
-    if request.space or len(names) > 1 or request.build_space(names).axes:
-        return
-    parameters = get_metadata(request.rule).parameters
-    numeric = [item.name for item in parameters if item.type in ("int", "float")]
-    example = f"{numeric[0]} as 2:50:2 or 10,14,21" if numeric else "a trading setting as 0.1,0.2"
-    message = f"nothing is swept; give values to try, {example}, or submit a single run"
-    raise InputError.of("space", {}, message)
 
 
 def _name_as_sent(error: FieldError, read: Mapping[str, Mapping[str, Any]]) -> FieldError:

@@ -145,8 +145,8 @@ def test_a_sweep_that_sweeps_nothing_is_refused_with_what_to_do(
     answer = web.client.post(PATH, json={"dataset": "WALK", "rule": "rsi", **changes})
     assert answer.status_code == 422
     assert [error["field"] for error in answer.json["errors"]] == ["space"]
-    assert "window as 2:50:2" in answer.json["errors"][0]["message"]
-    assert "single run" in answer.json["errors"][0]["message"]
+    assert "several values, as 2:50" in answer.json["errors"][0]["message"]
+    assert "single backtest" in answer.json["errors"][0]["message"]
 
 
 @pytest.mark.parametrize("path", [PATH, "/api/v1/runs"])

@@ -236,7 +236,7 @@ def test_the_limit_is_checked_when_a_request_is_pinned():
 
 
 def test_a_spec_of_a_rule_that_is_gone_is_refused():
-    spec = pin(space={"window": "2:3"}).model_copy(update={"rule": "gone"})
+    spec = pin(space={"window": 14}).model_copy(update={"rule": "gone"})
     with pytest.raises(InputError, match="no such rule"):
         spec.build_space()
 
