@@ -134,7 +134,7 @@ class TradingConfigs:
     def __init__(self, base: EngineConfig, periods_per_year: float, axes: Sequence[Axis]) -> None:
         self._base, self._periods_per_year = base, periods_per_year
         names = [axis.name for axis in axes if axis.group == "trading"]
-        self._group = AxisGroup(axes, names, {}, {}, "trading")
+        self._group = AxisGroup(axes, names, {}, {})
         self._kept = (
             self._build(np.arange(self._group.size))
             if self._group.size <= _MAX_KEPT_CONFIGS

@@ -56,8 +56,6 @@ class AxisGroup:
         Value of each of `names` that is no axis.
     dtypes : mapping of str to dtype
         Of the columns of fixed values.
-    group : {"params", "trading"}
-        Where the names belong.
     """
 
     def __init__(
@@ -66,13 +64,9 @@ class AxisGroup:
         names: Sequence[str],
         fixed: Mapping[str, Any],
         dtypes: Mapping[str, Any],
-        group: str,
     ) -> None:
-        self._axes = [
-            (row, axis)
-            for row, axis in enumerate(axes)
-            if axis.group == group and axis.name in names
-        ]
+        # No two axes of a space have one name, whatever group they are of.
+        self._axes = [(row, axis) for row, axis in enumerate(axes) if axis.name in names]
         swept = {axis.name for _, axis in self._axes}
         self._fixed = {name: fixed[name] for name in names if name not in swept}
         self._dtypes = dtypes
@@ -216,7 +210,7 @@ def build_part_signals(
     rows: IndicatorRows,
     n_points: int,
 ) -> tuple[PartSignals, ...]:
-    """Return the parts of a rule's signal, one of all parameters for a rule without hook.
+    """Return the parts of a rule's signal, one of all its inputs for a rule without hook.
 
     Parameters
     ----------
@@ -225,10 +219,12 @@ def build_part_signals(
     n_points : int
         Of one dataset: a part with nearly as many signals is not worth keeping.
     """
-    dtypes = {item.name: _DTYPES[item.type] for item in rule.metadata.parameters}
+    metadata = rule.metadata
+    dtypes = {item.name: _DTYPES[item.type] for item in metadata.parameters}
+    dtypes |= dict.fromkeys(metadata.reads, np.float64)
 
     def build(names: Sequence[str], compute: _Compute) -> PartSignals:
-        group = AxisGroup(axes, names, fixed, dtypes, "params")
+        group = AxisGroup(axes, names, fixed, dtypes)
         return PartSignals(group, partial(compute, group), keep=2 * group.size <= n_points)
 
     parts = rule.signal_parts()
