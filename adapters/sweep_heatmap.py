@@ -69,7 +69,8 @@ def validate_heatmap(
         try:
             pins[name] = axis.index(coerce_text(value) if is_text else value)
         except ValueError:
-            remedy = f"not among the {axis.n_values} values of {name}, from {axis[0]} to {axis[-1]}"
+            first, last = ("off" if end is None else end for end in (axis[0], axis[-1]))
+            remedy = f"not among the {axis.n_values} values of {name}, from {first} to {last}"
             errors.append(FieldError(f"fixed.{name}", value, remedy))
     if errors:
         raise InputError(errors)

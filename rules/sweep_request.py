@@ -35,6 +35,9 @@ SMALLER_IS_BETTER = ("volatility", "turnover")
 # The sampler's cost grows with what it has seen; beyond this a random search does as well.
 MAX_ADAPTIVE_TRIALS = 20_000
 _MAX_DATASETS = 1_000
+_NOTHING_SWEPT = (
+    "is empty; give a parameter its values, as window = 2:50, or submit a single backtest instead"
+)
 
 # What the values of an axis may be is decided by `search_text`; this is for the description only.
 _SCALAR: dict[str, Any] = {
@@ -211,6 +214,9 @@ def parse_sweep_request(payload: object) -> SweepRequest:
     errors += _find_space_errors(payload)
     if request is None or errors:
         raise InputError(errors)
+    # A space of one point that is spelled out is a combination; one that says nothing, a mistake.
+    if not request.space and not request.build_space(request.dataset_names).axes:
+        raise InputError.of("space", request.space, _NOTHING_SWEPT)
     return request
 
 

@@ -94,12 +94,11 @@ def test_the_same_history_and_seed_ask_the_same():
     [
         {"space": {"window": "2:20", "oversold": "10:30:5"}, "where": "window < oversold"},
         {"space": {"trigger": "enter_zone,exit_zone"}},
-        {},
+        {"space": {"window": 14}},
     ],
 )
 def test_it_ends_when_every_admitted_point_is_visited(parts):
-    body = {"space": {}, **parts}
-    spec = build(10_000, **body)
+    spec = build(10_000, **parts)
     space = spec.build_space()
     points, objective = NOTHING
     for _ in range(20):
