@@ -291,7 +291,7 @@ def test_an_interrupted_client_says_that_the_sweep_goes_on(folder: Path) -> None
     web = build_web(folder / "idle")  # nobody computes there
     with serving(web) as url:
         process = subprocess.Popen(
-            [*(sys.executable, "-m", "cli.main", "sweep", "WALK", "-r", "rsi"), "--server", url],
+            [sys.executable, "-m", "cli.main", "sweep", "WALK", *SWEEP[2:], "--server", url],
             cwd=folder,
             env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)},
             stderr=subprocess.PIPE,
