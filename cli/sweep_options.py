@@ -29,10 +29,6 @@ _FLAG_WORDS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]],
     (re.compile("as a list in datasets"), "with commas, as AAPL,MSFT"),
     (re.compile("with search.method random"), "with --random"),
     (re.compile("set search.method to random"), "use --random"),
-    (
-        re.compile("as window = 2:50, or submit a single backtest instead"),
-        "as -p window=2:50, or use the command backtest",
-    ),
 )
 
 

@@ -36,7 +36,8 @@ SMALLER_IS_BETTER = ("volatility", "turnover")
 MAX_ADAPTIVE_TRIALS = 20_000
 _MAX_DATASETS = 1_000
 _NOTHING_SWEPT = (
-    "is empty; give a parameter its values, as window = 2:50, or submit a single backtest instead"
+    "is empty; give a parameter or a trading setting several values, as 2:50 or 10,14,21, or run a "
+    "single backtest"
 )
 
 # What the values of an axis may be is decided by `search_text`; this is for the description only.

@@ -171,7 +171,7 @@ def test_sweeps_of_a_platform_are_listed_shown_and_deleted(
 
 
 BAD_FLAGS = {
-    "empty space": ((), "-p = {}: is empty; give a parameter its values, as -p window=2:50,"),
+    "empty space": ((), "-p = {}: is empty; give a parameter or a trading setting several"),
     "setting as parameter": (("-p", "fee_rate=0,0.1"), "write it as --fee-rate"),
     "too many for a guided search": (("-p", "window=2:9", "--adaptive", "99999"), "use --random"),
     "unknown parameter": (("-p", "windw=2:5"), "-p windw = '2:5'"),

@@ -131,8 +131,8 @@ def test_a_body_that_is_no_object_is_refused():
 @pytest.mark.parametrize("nothing", [{}, {"space": {}}, {"trading": {"fee_rate": 0.01}}])
 def test_a_space_that_names_nothing_is_refused(nothing):
     remedy = (
-        "is empty; give a parameter its values, as window = 2:50, or submit a single backtest "
-        "instead"
+        "is empty; give a parameter or a trading setting several values, as 2:50 or 10,14,21, or "
+        "run a single backtest"
     )
     assert list_errors({"dataset": "AAPL", "rule": "rsi", **nothing}) == [("space", remedy)]
 

@@ -47,6 +47,6 @@ export function publicationTable({ rule, sample }) {
     h("caption", {}, "Publication"),
     h("tbody", {}, row("source", rule.source),
       rule.label && row("label", `${rule.label}: ${LABELS[rule.label]}`),
-      rule.label && !sample && row("sample", "none is known: its abstract names none, or nothing was published"),
+      rule.label && !sample && row("sample", "not known: the abstract gives no dates, or no sample was published"),
       (rule.deviations || []).map((text) => row("deviation", text))));
 }
