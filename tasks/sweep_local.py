@@ -20,6 +20,7 @@ from adapters.sweep_plateau import find_plateau
 from adapters.sweep_ranking import query_ranking
 from adapters.sweep_rows import build_row
 from adapters.sweep_tops import gather_rows
+from rules.optimizer import describe_unmet
 from rules.sweep_spec import SweepSpec
 from tasks.process_memory import limit_heap_growth
 from tasks.sweep_compute import LoadBars, SweepBlock, SweepEvaluator, read_objective
@@ -103,7 +104,7 @@ def run_local_sweep(
     Raises
     ------
     InputError
-        If the date range holds no bars of a dataset.
+        If the date range holds no bars of a dataset, or no point meets the constraints.
     """
     limit_heap_growth()  # columns of long bars come and go
     warm_combination(spec, load)
@@ -117,6 +118,8 @@ def run_local_sweep(
         else:
             _run_threads(run, n_threads or len(os.sched_getaffinity(0)), on_progress)
         seconds = time.perf_counter() - started
+        if not run.n_combinations:  # too many points to find that out before
+            raise describe_unmet(spec.build_space(), spec.search.method)
     except BaseException:
         spool.close()
         raise
