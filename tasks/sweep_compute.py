@@ -31,7 +31,7 @@ LoadBars = Callable[[str], tuple[Bars, Sequence[DataWarning]]]
 # A tile is what is computed at a stroke: large against the cost of a few dozen numpy calls, small
 # against memory; its time, about 10 ms of daily bars, is how fast a sweep can be stopped.
 _TILE_POINTS = 16_384
-_TILE_STEPS = 32_000_000  # bars x points
+_TILE_STEPS = 128_000_000  # bars x points
 # Datasets are kept until their bars, tables and rows take about this much.
 _MARKET_BYTES = 128 * 2**20
 _BYTES_PER_BAR = 200
