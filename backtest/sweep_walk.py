@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from backtest.accounts import BUY, LONG_ONLY, SAME_CLOSE, SELL, SHORT_ONLY, Account, Bars, Terms
 from backtest.bar_step import fill_signal, mark_bar, watch_stops
 from backtest.headline import (
-    BOOK_SIZE,
     Moments,
     accumulate,
     clear_book,

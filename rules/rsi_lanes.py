@@ -5,6 +5,8 @@ The expressions are those of `rules.indicator_kernels.fill_rsi` in their order: 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba.cpython.unsafe.numbers import trailing_zeros
 from numpy.typing import NDArray
@@ -17,6 +19,8 @@ Ints = NDArray[np.int64]
 Bars32 = NDArray[np.int32]
 
 N_LANES = 8
+# Of a 64-bit integer; numba declares its intrinsics as they are written, not as they are called.
+find_lowest: Any = trailing_zeros
 BLOCK = 512  # bars; lanes are written side by side and then turned into rows, 32 KB at a time
 
 
@@ -118,7 +122,7 @@ def start_lanes(x: Floats, windows: Ints, lanes: Floats) -> Floats:
 
 
 @jit_loop
-def find_rises(row: Floats, near: float, far: float) -> int:
+def find_rises(row: Floats, near: float, far: float) -> Any:  # uint64, which Python has not
     """Return a bit for each of the first 64 steps that may rise above a level in [near, far].
 
     Its own function, of a slice: in a loop of another one the compiler finds no vectors in it.
@@ -127,26 +131,26 @@ def find_rises(row: Floats, near: float, far: float) -> int:
     for k in range(64):
         rises = (row[k] <= far) & (row[k + 1] > near) & (row[k + 1] > row[k])
         found |= np.uint64(rises) << np.uint64(k)
-    return found  # type: ignore[return-value]  # numba's integer
+    return found
 
 
 @jit_loop
-def find_falls(row: Floats, near: float, far: float) -> int:
+def find_falls(row: Floats, near: float, far: float) -> Any:
     """Return a bit for each of the first 64 steps that may fall below a level in [far, near]."""
     found = np.uint64(0)
     for k in range(64):
         falls = (row[k] >= far) & (row[k + 1] < near) & (row[k + 1] < row[k])
         found |= np.uint64(falls) << np.uint64(k)
-    return found  # type: ignore[return-value]
+    return found
 
 
 @jit_loop
-def find_last(row: Floats) -> int:
+def find_last(row: Floats) -> Any:
     """Return a bit for each step of a row that is shorter than 64 steps: any may cross."""
     found = np.uint64(0)
     for k in range(row.size - 1):
         found |= np.uint64(1) << np.uint64(k)
-    return found  # type: ignore[return-value]
+    return found
 
 
 @jit_loop
@@ -177,7 +181,7 @@ def append_crosses(
         else:
             found = find_falls(row[first:], near, far)
         while found != 0:
-            t = first + 1 + trailing_zeros(found)
+            t = first + 1 + find_lowest(found)
             found &= found - np.uint64(1)  # the lowest bit is done
             before, now = sign * row[t - 1], sign * row[t]
             for k in range(levels.size):

@@ -29,7 +29,9 @@ Progress = Callable[[int, int], None]
 
 # Long enough that handing out chunks costs nothing, short enough for a lively bar.
 _CHUNK_SECONDS = 0.25
-_FIRST_CHUNK = 2_048
+_FIRST_CHUNK = 512
+# Towards the end chunks become smaller, but not so small that handing them out is what takes time.
+_LAST_CHUNK_SECONDS = 0.002
 # 113 bytes a position: 15 MB a thread.
 _MAX_CHUNK = 131_072
 _REPORT_SECONDS = 0.1
@@ -189,14 +191,15 @@ class _Run:
 
     def work(self, n_threads: int) -> None:
         """Take chunks until none is left: a thread's body."""
-        size = _FIRST_CHUNK
+        size, least = _FIRST_CHUNK, _FIRST_CHUNK // 2
         try:
-            while (taken := self._take(size, n_threads)) is not None:
+            while (taken := self._take(size, least, n_threads)) is not None:
                 started = time.perf_counter()
                 self.compute(*taken)
                 seconds = max(time.perf_counter() - started, 1e-6)
-                fitting = int((taken[1] - taken[0]) * _CHUNK_SECONDS / seconds)
-                size = max(1, min(fitting, 4 * size, _MAX_CHUNK))
+                rate = (taken[1] - taken[0]) / seconds
+                size = max(1, min(int(rate * _CHUNK_SECONDS), 16 * size, _MAX_CHUNK))
+                least = max(1, int(rate * _LAST_CHUNK_SECONDS))
         except _Stopped:
             pass
         except BaseException:
@@ -207,14 +210,15 @@ class _Run:
         """Let all threads end after their tile."""
         self._stopping.set()
 
-    def _take(self, size: int, n_threads: int) -> tuple[int, int] | None:
+    def _take(self, size: int, least: int, n_threads: int) -> tuple[int, int] | None:
         with self._lock:
             left = self.n_positions - self._next
             if left == 0:
                 return None
             first = self._next
             # Towards the end smaller ones, so that all threads end together.
-            self._next += min(size, max(1, left // (2 * n_threads)))
+            share = left if n_threads == 1 else left // (2 * n_threads)
+            self._next += min(left, size, max(least, share))
             return first, self._next
 
     def _check(self) -> None:

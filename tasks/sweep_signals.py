@@ -185,8 +185,10 @@ class PartSignals:
     def __init__(self, group: AxisGroup, keep: bool) -> None:
         self.group = group
         self._lock = threading.Lock()
-        self._table = _EMPTY
-        # Place of each signal in the table, -1 for none; the table only grows until it is emptied.
+        # Joined where signals of several are asked for together, which in a grid is seldom.
+        self._tables: list[SignalTable] = []
+        self._n_signals = self._n_bytes = 0
+        # Place of each signal in the tables behind one another, -1 for none.
         self._places: NDArray[np.int32] | None = (
             np.full(group.size, -1, dtype=np.int32) if keep and group.size <= _MAX_PLACES else None
         )
@@ -197,9 +199,14 @@ class PartSignals:
         if self._places is None:
             nowhere = np.full(numbers.size, -1, dtype=np.int32)
             return _Look(numbers, _EMPTY, nowhere, np.unique(numbers))
+        table = _EMPTY
         with self._lock:
-            table, places = self._table, self._places[numbers]
-        unknown = numbers[places < 0]
+            places = self._places[numbers]
+            unknown = numbers[places < 0]
+            if unknown.size < numbers.size:
+                if len(self._tables) > 1:
+                    self._tables = [join_tables(self._tables)]
+                (table,) = self._tables
         if not unknown.size:
             return _Look(numbers, table, places, unknown)
         # Distinct ones in order: marking them is a tenth of the cost of sorting.
@@ -212,12 +219,13 @@ class PartSignals:
         if self._places is None or found.n_bytes > _TABLE_BYTES:
             return
         with self._lock:
-            if self._table.n_bytes + found.n_bytes > _TABLE_BYTES:
-                self._table = _EMPTY
+            if self._n_bytes + found.n_bytes > _TABLE_BYTES:
+                self._tables, self._n_signals, self._n_bytes = [], 0, 0
                 self._places.fill(-1)
-            start = self._table.events.n_signals
-            self._places[missing] = np.arange(start, start + missing.size, dtype=np.int32)
-            self._table = join_tables([self._table, found]) if start else found
+            stop = self._n_signals + missing.size
+            self._places[missing] = np.arange(self._n_signals, stop, dtype=np.int32)
+            self._tables.append(found)
+            self._n_signals, self._n_bytes = stop, self._n_bytes + found.n_bytes
 
 
 class RuleSignals:
@@ -284,7 +292,7 @@ class RuleSignals:
         }
 
     def _compute_batch(self, part: int, numbers: IntArray) -> SignalTable:
-        """Compute signals of a part; where that fails one by one, so that only some of them fail."""
+        """Compute signals of a part; where that fails one by one, so that only some fail."""
         from rules.sweep_hooks import TooManyRows
 
         try:
