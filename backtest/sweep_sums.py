@@ -22,7 +22,7 @@ from backtest.sweep_tables import (
 FloatArray = NDArray[np.float64]
 
 NEGLIGIBLE = 1e-14  # cash beside a position, so that returns are the close's to 1e-14 of themselves
-LEAST_SQUARES = 1e-4  # a root of 1 %
+LEAST_SQUARES = 2.5e-5  # a root of 0.5 %
 EXACT_REPEATS = 16_384  # bars; up to here n roundings that all go one way stay below 2e-13 * total
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,8 +20,9 @@ from adapters.sweep_plateau import find_plateau
 from adapters.sweep_ranking import query_ranking
 from adapters.sweep_rows import build_row
 from adapters.sweep_tops import gather_rows
+from backtest.bars import Bars, DataWarning, filter_bars
+from rules.rule_validator import truncate_bars
 from rules.sweep_spec import SweepSpec
-from tasks.process_memory import limit_heap_growth
 from tasks.sweep_compute import LoadBars, SweepBlock, SweepEvaluator, read_objective
 from tasks.sweep_spool import ColumnSpool
 
@@ -37,6 +38,7 @@ _MAX_CHUNK = 131_072
 _REPORT_SECONDS = 0.1
 # How far to look for a point that is admitted, to load kernels with.
 _WARM_SCAN = 65_536
+_WARM_BARS = 300
 
 
 @dataclass
@@ -107,7 +109,6 @@ def run_local_sweep(
     InputError
         If the date range holds no bars of a dataset.
     """
-    limit_heap_growth()  # columns of long bars come and go
     warm_combination(spec, load)
     spool = ColumnSpool(spool_dir)
     try:
@@ -128,12 +129,19 @@ def run_local_sweep(
 
 
 def warm_combination(spec: SweepSpec, load: LoadBars) -> None:
-    """Compute one combination and forget it, so that every kernel of the sweep is loaded."""
+    """Compute one combination on a few bars and forget it, so that every kernel is loaded."""
     space = spec.build_space()
     points = np.arange(min(space.n_points, _WARM_SCAN), dtype=np.int64)
     admitted = points[space.admitted(points)][:1]
-    if admitted.size:
-        SweepEvaluator(spec, load).evaluate(0, 1, admitted)
+    if not admitted.size:
+        return
+
+    def load_few(sha256: str) -> tuple[Bars, Sequence[DataWarning]]:
+        bars, warnings = load(sha256)
+        used = filter_bars(bars, spec.start, spec.end)
+        return truncate_bars(used, min(_WARM_BARS, used.n_bars)), warnings
+
+    SweepEvaluator(spec, load_few).evaluate(0, 1, admitted)
 
 
 def build_sweep_document(sweep: LocalSweep, top: int) -> dict[str, Any]:
@@ -191,7 +199,8 @@ class _Run:
 
     def work(self, n_threads: int) -> None:
         """Take chunks until none is left: a thread's body."""
-        size, least = _FIRST_CHUNK, _FIRST_CHUNK // 2
+        size = min(_FIRST_CHUNK, -(-self.n_positions // n_threads))
+        least = size
         try:
             while (taken := self._take(size, least, n_threads)) is not None:
                 started = time.perf_counter()
