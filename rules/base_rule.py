@@ -200,6 +200,22 @@ class BaseRule(ABC):
         """
         return ()
 
+    def compute_parts(
+        self,
+        bars: Bars,
+        rows: IndicatorRows,
+        wanted: Mapping[int, Mapping[str, NDArray[Any]]],
+    ) -> dict[int, SignalEvents]:
+        """Compute signals of some of the `signal_parts`, by the number of the part.
+
+        To override where parts share work; `wanted` maps numbers to what `SignalPart.compute`
+        takes as `params`.
+        """
+        parts = self.signal_parts()
+        return {
+            number: parts[number].compute(bars, rows, params) for number, params in wanted.items()
+        }
+
 
 def collect_inputs(
     metadata: RuleMetadata, params: Mapping[str, Any], trading: Mapping[str, Any]
