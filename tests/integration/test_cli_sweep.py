@@ -264,6 +264,11 @@ def test_a_part_of_the_space_is_searched_the_same_way_each_time(cli: Cli, search
     assert first["top"] == second["top"]
 
 
+def _holds_file_in(pid: int, folder: Path) -> bool:
+    names = [os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir()]
+    return any(name.startswith(f"{folder}/") and name.endswith("(deleted)") for name in names)
+
+
 def test_an_interrupted_sweep_ends_with_130_and_leaves_no_file(folder: Path) -> None:
     process = subprocess.Popen(
         [
@@ -277,7 +282,9 @@ def test_an_interrupted_sweep_ends_with_130_and_leaves_no_file(folder: Path) -> 
         stderr=subprocess.PIPE,
         text=True,
     )
-    time.sleep(4)
+    # It computes once its results have a file, which has no name.
+    wait_until(lambda: _holds_file_in(process.pid, folder), 60, "the sweep computes")
+    time.sleep(1)
     os.kill(process.pid, signal.SIGINT)
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
