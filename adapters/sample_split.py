@@ -102,7 +102,8 @@ def measure_part(
         growth = float(equity[-1]) / base
         figures["total_return"] = growth - 1.0
         if growth >= 0.0:
-            figures["cagr"] = growth ** (periods_per_year / n_bars) - 1.0
+            with np.errstate(over="ignore"):  # beyond float64 undefined, as in a run's metrics
+                figures["cagr"] = float(np.power(growth, periods_per_year / n_bars)) - 1.0
         figures["max_drawdown"] = float(np.min(marks / np.maximum.accumulate(marks)) - 1.0)
         figures |= _measure_returns(_compute_returns(marks), periods_per_year, risk_free)
     return {

@@ -271,7 +271,10 @@ def collect_warnings(bars: Bars) -> tuple[DataWarning, ...]:
         days between two daily bars; bars without volume.
     """
     found: list[DataWarning] = []
-    jumps = np.abs(np.diff(bars.close)) > JUMP_LIMIT * bars.close[:-1]
+    change = np.diff(bars.close)
+    np.abs(change, out=change)
+    change /= bars.close[:-1]
+    jumps = change > JUMP_LIMIT
     found += _warn_at(
         bars,
         np.flatnonzero(jumps) + 1,

@@ -66,3 +66,18 @@ def join_events(parts: Sequence[SignalEvents]) -> SignalEvents:
         np.concatenate([part.code for part in parts]),
         weight,
     )
+
+
+def split_events(events: SignalEvents, sizes: Sequence[int]) -> list[SignalEvents]:
+    """Split a table into tables of so many signals each, in order, as views."""
+    parts = []
+    first = 0
+    for size in sizes:
+        offsets = events.offsets[first : first + size + 1]
+        inside = slice(offsets[0], offsets[-1])
+        weight = events.weight[inside] if events.weight.size else _NO_WEIGHT
+        parts.append(
+            SignalEvents(offsets - offsets[0], events.bar[inside], events.code[inside], weight)
+        )
+        first += size
+    return parts

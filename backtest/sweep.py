@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from backtest.bars import Bars
 from backtest.engine_kernels import inspect_kernel
-from backtest.headline import BOOK_SIZE, N_HEADLINE
+from backtest.headline import N_HEADLINE
 from backtest.signal_events import SignalEvents, build_events
 from backtest.sweep_configs import CONFIG_COLUMNS, build_config_matrix
 from backtest.sweep_kernels import compute_kernel
-from backtest.sweep_tables import build_extremes, build_sums
+from backtest.sweep_tables import build_extremes, build_sums, find_stretch
+from backtest.sweep_walk import STATE_SIZE
 
 __all__ = [
     "CONFIG_COLUMNS",
@@ -33,8 +34,8 @@ FloatArray = NDArray[np.float64]
 
 STATUS_OK, STATUS_NOT_FINITE = 0, 2
 
-# float64 in two cache lines: threads whose small scratch arrays share one wait for each other.
-_LINES = 16
+# float64 in a cache line: threads whose scratch arrays share one wait for each other.
+_LINE = 8
 _N_KEPT = 8  # tables of sums, 4 MB a million bars each
 _MAR = CONFIG_COLUMNS.index("mar")
 _EXPOSURE = 10  # the metric that is defined unless equity is beyond float64
@@ -152,13 +153,16 @@ def compute_combinations(
     config_table = _check_configs(configs, config_idx)
     out = np.empty((first_idx.size, N_HEADLINE))
     n_weights = bars.n_bars if first.weight.size or second.weight.size else 0
+    n_states = 1 if find_stretch(bars.n_bars) == bars.n_bars else first_idx.size
     scratch = (
         np.empty(2 * bars.n_bars + 1, np.int32),
         np.empty(2 * bars.n_bars + 1, np.int8),
         np.empty(2 * n_weights),
         np.empty(bars.n_bars, np.int8),
         np.empty(n_weights),
-        np.empty(BOOK_SIZE + 2 * _LINES)[_LINES:-_LINES],
+        np.empty((first.n_signals, 2), np.int64),
+        np.empty((second.n_signals, 2), np.int64),
+        _allocate_states(n_states),
     )
     for mar, chosen in _group_by_mar(config_table[0][:, _MAR], config_table[1]):
         arguments: tuple[Any, ...] = (
@@ -175,6 +179,13 @@ def compute_combinations(
     status = np.where(np.isnan(out[:, _EXPOSURE]), STATUS_NOT_FINITE, STATUS_OK).astype(np.uint8)
     out[status != STATUS_OK] = math.nan
     return out, status
+
+
+def _allocate_states(n: int) -> FloatArray:
+    """Return scratch of shape (n, STATE_SIZE) from one cache line on, with one to spare behind."""
+    spare = np.empty(n * STATE_SIZE + 2 * _LINE)
+    first = -(spare.ctypes.data // spare.itemsize) % _LINE
+    return spare[first : first + n * STATE_SIZE].reshape(n, STATE_SIZE)
 
 
 def _group_by_mar(

@@ -21,7 +21,8 @@ from backtest.jit import inlined, jit_loop
 FloatArray = NDArray[np.float64]
 
 SMALL = 32_768  # bars; up to here a block is one bar, and tables fit the second-level cache
-WIDE_SHIFT = 4  # beyond, blocks of 16: 30 MB a million bars, edges are walked
+WIDE_SHIFT = 5  # at least 2; beyond, blocks of 32: 10 MB a million bars, edges are walked
+STRETCH = 8_192  # bars of a walk at a stroke; with their tables half a second-level cache
 
 # Columns of `sums`: each sum's leading and trailing part.
 RETURN, SQUARE, CLOSE, DOWNSIDE = 0, 2, 4, 6
@@ -44,11 +45,18 @@ def find_shift(n_bars: int) -> int:
     return 0 if n_bars <= SMALL else WIDE_SHIFT
 
 
+@inlined
+def find_stretch(n_bars: int) -> int:
+    """Return how many bars are walked at a stroke; no range that is looked up crosses its ends."""
+    return n_bars if n_bars <= SMALL else STRETCH
+
+
 def build_extremes(close: FloatArray) -> tuple[FloatArray, NDArray[np.uint8]]:
     """Build `extremes` and `level` of `Tables`, both read-only."""
     shift = int(find_shift(close.size))
     n_blocks = close.size >> shift
-    n_levels = max(1, (n_blocks - 1).bit_length())
+    longest = min(n_blocks, int(find_stretch(close.size)) >> shift)
+    n_levels = max(1, (longest - 1).bit_length())
     extremes = np.empty((n_levels, n_blocks, N_EXTREMES))
     _fill_extremes(close, shift, extremes)
     index = np.arange(1 << n_levels)
@@ -85,13 +93,46 @@ def _fill_sums(close: FloatArray, mar: float, shift: int, sums: FloatArray) -> N
         row, following = sums[k], sums[k + 1]
         for column in range(N_SUMS):
             following[column] = row[column]
-        for t in range(k * size, (k + 1) * size):
-            change = close[t] / close[t - 1] - 1.0 if t > 0 else 0.0
-            shortfall = min(change - mar, 0.0)
-            following[0], following[1] = _add(following[0], following[1], change)
-            following[2], following[3] = _add(following[2], following[3], change * change)
-            following[4], following[5] = _add(following[4], following[5], close[t])
-            following[6], following[7] = _add(following[6], following[7], shortfall * shortfall)
+        added = _sum_bar(close, k, mar) if size == 1 else _sum_block(close, k * size, size, mar)
+        following[0], following[1] = _add(following[0], following[1], added[0])
+        following[2], following[3] = _add(following[2], following[3], added[1])
+        following[4], following[5] = _add(following[4], following[5], added[2])
+        following[6], following[7] = _add(following[6], following[7], added[3])
+
+
+@inlined
+def _sum_bar(close: FloatArray, t: int, mar: float) -> tuple[float, float, float, float]:
+    """Return what one bar adds to the sums."""
+    change = close[t] / close[t - 1] - 1.0 if t > 0 else 0.0
+    shortfall = min(change - mar, 0.0)
+    return change, change * change, close[t], shortfall * shortfall
+
+
+@inlined
+def _sum_block(
+    close: FloatArray, first: int, size: int, mar: float
+) -> tuple[float, float, float, float]:
+    """Return the sums of a block, four bars side by side and then as pairs.
+
+    Three roundings more than one bar's, in a quarter of the time of carrying two parts along.
+    """
+    p = _sum_bar(close, first, mar)
+    q = _sum_bar(close, first + 1, mar)
+    r = _sum_bar(close, first + 2, mar)
+    s = _sum_bar(close, first + 3, mar)
+    for t in range(first + 4, first + size, 4):
+        p = _add_bar(p, _sum_bar(close, t, mar))
+        q = _add_bar(q, _sum_bar(close, t + 1, mar))
+        r = _add_bar(r, _sum_bar(close, t + 2, mar))
+        s = _add_bar(s, _sum_bar(close, t + 3, mar))
+    return _add_bar(_add_bar(p, q), _add_bar(r, s))
+
+
+@inlined
+def _add_bar(
+    a: tuple[float, float, float, float], b: tuple[float, float, float, float]
+) -> tuple[float, float, float, float]:
+    return a[0] + b[0], a[1] + b[1], a[2] + b[2], a[3] + b[3]
 
 
 @jit_loop

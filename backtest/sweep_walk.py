@@ -2,6 +2,9 @@
 
 Fills, stops and marks are the engine's own functions, so that the account is the engine's bit for
 bit, and each return is; what differs is that flat bars are counted instead of visited.
+
+A walk can stop at any bar and go on later: over long bars many combinations walk the same stretch
+one after the other, while it lies in the cache.
 """
 
 from __future__ import annotations
@@ -14,7 +17,6 @@ from numpy.typing import NDArray
 from backtest.accounts import BUY, LONG_ONLY, SAME_CLOSE, SELL, SHORT_ONLY, Account, Bars, Terms
 from backtest.bar_step import fill_signal, mark_bar, watch_stops
 from backtest.headline import (
-    LOW_RATIO,
     Moments,
     accumulate,
     clear_book,
@@ -23,213 +25,15 @@ from backtest.headline import (
     start_moments,
 )
 from backtest.jit import inlined, jit_loop
-from backtest.sweep_tables import (
-    CLOSE,
-    DOWNSIDE,
-    RETURN,
-    SQUARE,
-    Tables,
-    find_shift,
-    read_extremes,
-    read_sum,
-)
+from backtest.sweep_sums import NEGLIGIBLE, add_flat, add_held, add_marks, is_sound
+from backtest.sweep_tables import Tables, find_shift
 
 FloatArray = NDArray[np.float64]
 
-NEGLIGIBLE = 1e-14  # cash beside a position, so that returns are the close's to 1e-14 of themselves
-LEAST_SQUARES = 1e-4  # a root of 1 %
-EXACT_REPEATS = 16_384  # bars; up to here n roundings that all go one way stay below 2e-13 * total
-
-
-@jit_loop
-def repeat_add(total: float, value: float, n: int) -> float:
-    """Return the total after adding the value n times, each addition rounded, in few steps.
-
-    Adding one value over and over rounds the same way until the total's exponent changes, so that
-    the error grows with n, not with its root: at a million bars n * value is off by 1e-11.
-    """
-    while n > 0:
-        following = total + value
-        step = following - total
-        n -= 1
-        if n > 8 and value <= total:
-            _, exponent = math.frexp(total)
-            limit = math.ldexp(1.0, exponent)
-            is_tie = 2.0 * abs(value - step) == math.ldexp(1.0, exponent - 53)
-            n_same = min(float(n), (limit - following) / step - 2.0) if step > 0.0 else float(n)
-            if following < limit and not is_tie and n_same >= 1.0:
-                n_same = math.floor(n_same)
-                following += n_same * step
-                n -= int(n_same)
-        total = following
-    return total
-
-
-@inlined
-def add_flat(moments: Moments, n: int, mar: float, n_bars: int) -> Moments:
-    """Add n bars without a position; equity stays, r is 0."""
-    if n_bars > EXACT_REPEATS:
-        equity = repeat_add(moments.sum_equity, moments.equity, n)
-        downside = moments.sum_downside
-        if mar > 0.0:
-            downside = repeat_add(downside, mar * mar, n)
-    else:
-        equity = moments.sum_equity + n * moments.equity
-        downside = moments.sum_downside + (n * (mar * mar) if mar > 0.0 else 0.0)
-    return Moments(
-        moments.equity,
-        moments.peak,
-        moments.trough,
-        min(moments.min_return, 0.0),
-        max(moments.max_return, 0.0),
-        moments.sum_return,
-        moments.sum_square,
-        downside,
-        equity,
-        moments.n_exposed,
-    )
-
-
-@inlined
-def follow_peak(peak: float, trough: float, equity: float, book: FloatArray) -> tuple[float, float]:
-    """Return peak and trough after a mark; `headline.accumulate` says how."""
-    rises = equity > peak
-    if rises & (trough < book[LOW_RATIO] * peak * (1.0 + 1e-15)):
-        book[LOW_RATIO] = min(book[LOW_RATIO], trough / peak)
-    return equity if rises else peak, equity if rises | (equity < trough) else trough
-
-
-@inlined
-def add_four(
-    moments: Moments, a: float, b: float, c: float, d: float, mar: float, book: FloatArray
-) -> Moments:
-    """Add four marks above 0 of a position, summed as pairs.
-
-    One mark after the other waits for the sums of the one before; four at a time do not, and
-    their divisions share an instruction where the processor has one for it.
-    """
-    before = moments.equity
-    p, q, r, s = a / before - 1.0, b / a - 1.0, c / b - 1.0, d / c - 1.0
-    v, w, x, y = min(p - mar, 0.0), min(q - mar, 0.0), min(r - mar, 0.0), min(s - mar, 0.0)
-    peak, trough = moments.peak, moments.trough
-    if max(max(a, b), max(c, d)) > peak:
-        peak, trough = follow_peak(peak, trough, a, book)
-        peak, trough = follow_peak(peak, trough, b, book)
-        peak, trough = follow_peak(peak, trough, c, book)
-        peak, trough = follow_peak(peak, trough, d, book)
-    else:
-        trough = min(trough, min(min(a, b), min(c, d)))
-    return Moments(
-        d,
-        peak,
-        trough,
-        min(moments.min_return, min(min(p, q), min(r, s))),
-        max(moments.max_return, max(max(p, q), max(r, s))),
-        moments.sum_return + ((p + q) + (r + s)),
-        moments.sum_square + ((p * p + q * q) + (r * r + s * s)),
-        moments.sum_downside + ((v * v + w * w) + (x * x + y * y)),
-        moments.sum_equity + ((a + b) + (c + d)),
-        moments.n_exposed + 4,
-    )
-
-
-@inlined
-def add_marks(
-    moments: Moments,
-    cash: float,
-    position: float,
-    first: int,
-    stop: int,
-    close: FloatArray,
-    mar: float,
-    book: FloatArray,
-) -> tuple[Moments, int]:
-    """Add bars first ... stop - 1 with a position, up to ruin; return the bar after the last."""
-    t = first
-    while t + 4 <= stop:
-        a, b = cash + position * close[t], cash + position * close[t + 1]
-        c, d = cash + position * close[t + 2], cash + position * close[t + 3]
-        if min(min(a, b), min(c, d)) <= 0.0:
-            break
-        moments = add_four(moments, a, b, c, d, mar, book)
-        t += 4
-    while t < stop:
-        equity = cash + position * close[t]
-        if equity <= 0.0:
-            break
-        moments = accumulate(moments, equity, True, mar, 0.0, book)
-        t += 1
-    return moments, t
-
-
-@inlined
-def add_held(
-    moments: Moments,
-    cash: float,
-    position: float,
-    first: int,
-    stop: int,
-    close: FloatArray,
-    tables: Tables,
-    shift: int,
-    mar: float,
-    book: FloatArray,
-) -> Moments:
-    """Add bars first ... stop - 1 of a long position that holds everything.
-
-    Cash is what rounding left over. Whole blocks come from the tables, if cash is nothing beside
-    the position even at its lowest; the rest is walked.
-    """
-    block = (first + (1 << shift) - 1) >> shift
-    block_stop = stop >> shift
-    t = first
-    if block_stop > block:
-        lowest, highest, fall = read_extremes(tables, block, block_stop)
-        if abs(cash) <= NEGLIGIBLE * position * lowest:
-            moments, t = add_marks(moments, cash, position, t, block << shift, close, mar, book)
-            t = block_stop << shift
-            n_held = (block_stop - block) << shift
-            low, high = cash + position * lowest, cash + position * highest
-            # Every ratio so far goes into the book: a trough need not be remembered.
-            ratio = min(book[LOW_RATIO], fall)
-            depth = min(low, moments.trough)
-            if depth < ratio * moments.peak:
-                ratio = depth / moments.peak
-            book[LOW_RATIO] = ratio
-            equity = cash + position * close[t - 1]
-            moments = Moments(
-                equity,
-                max(moments.peak, high),
-                equity,
-                -math.inf,  # not known, and different: the guards at the end see to that
-                math.inf,
-                moments.sum_return + read_sum(tables, RETURN, block, block_stop),
-                moments.sum_square + read_sum(tables, SQUARE, block, block_stop),
-                moments.sum_downside + read_sum(tables, DOWNSIDE, block, block_stop),
-                moments.sum_equity
-                + (position * read_sum(tables, CLOSE, block, block_stop) + n_held * cash),
-                moments.n_exposed + n_held,
-            )
-    moments, t = add_marks(moments, cash, position, t, stop, close, mar, book)
-    return moments
-
-
-@inlined
-def is_sound(n_bars: int, moments: Moments, mar: float, periods_per_year: float) -> bool:
-    """Tell whether the sums from tables are exact enough for every metric.
-
-    A return from the tables is off by up to 2e-16; dividing by a root of sums of squares, times
-    the root of the year, must not make 1e-12 of it.
-    """
-    about_mean = moments.sum_square - moments.sum_return * moments.sum_return / n_bars
-    enough = LEAST_SQUARES * max(1.0, periods_per_year / 252.0)
-    has_shortfall = moments.sum_downside >= enough or (mar == 0.0 and moments.sum_downside == 0.0)
-    return (
-        moments.sum_square >= enough
-        and about_mean >= 0.1 * moments.sum_square
-        and has_shortfall
-        and moments.sum_equity < math.inf
-    )
+# A walk between two bars, one float64 each: bar, account (1 to 7), whether tables were used,
+# moments (9 to 18), and from `BOOK` on the book. Rows begin at cache lines.
+USED_TABLES, BOOK = 8, 24
+STATE_SIZE = 40
 
 
 @inlined
@@ -357,8 +161,57 @@ def watches(terms: Terms) -> bool:
     )
 
 
+@inlined
+def load_account(state: FloatArray) -> Account:
+    """Return the account as `store_walk` left it."""
+    return Account(
+        state[1], state[2], state[3], state[4], int(state[5]), 0.0, False, state[6], state[7] != 0.0
+    )
+
+
+@inlined
+def load_moments(state: FloatArray) -> Moments:
+    """Return the sums as `store_walk` left them."""
+    return Moments(
+        state[9],
+        state[10],
+        state[11],
+        state[12],
+        state[13],
+        state[14],
+        state[15],
+        state[16],
+        state[17],
+        int(state[18]),
+    )
+
+
+@inlined
+def store_walk(
+    t: int, account: Account, used_tables: bool, moments: Moments, state: FloatArray
+) -> None:
+    """Write down a walk between two bars; counts are exact up to 2^53."""
+    state[0] = t
+    state[1], state[2] = account.cash, account.position
+    state[3], state[4], state[5] = account.entry_price, account.best, account.entry_idx
+    state[6], state[7] = account.equity, account.ruined
+    state[USED_TABLES] = used_tables
+    state[9], state[10], state[11] = moments.equity, moments.peak, moments.trough
+    state[12], state[13] = moments.min_return, moments.max_return
+    state[14], state[15] = moments.sum_return, moments.sum_square
+    state[16], state[17], state[18] = moments.sum_downside, moments.sum_equity, moments.n_exposed
+
+
+@inlined
+def start_walk(initial_cash: float, state: FloatArray) -> None:
+    """Write down a walk before the first bar; see `advance_walk`."""
+    clear_book(state[BOOK:])
+    account = Account(initial_cash, 0.0, 0.0, 0.0, 0, 0.0, False, initial_cash, False)
+    store_walk(0, account, False, start_moments(initial_cash), state)
+
+
 @jit_loop
-def walk_combination(
+def advance_walk(
     open_: FloatArray,
     high: FloatArray,
     low: FloatArray,
@@ -369,25 +222,29 @@ def walk_combination(
     n_events: int,
     tables: Tables,
     with_tables: bool,
+    limit: int,
     config: FloatArray,
-    book: FloatArray,
-    out: FloatArray,
-) -> bool:
-    """Write the headline metrics; False where another way has to be taken.
+    state: FloatArray,
+) -> None:
+    """Walk on up to a bar.
 
     Parameters
     ----------
     open_, high, low, close : array of shape (n_bars,)
     event_bar, event_code, event_weight : array of shape (n_events,) or more
-        The combination's events in bar order; `event_weight` is empty for none.
+        Events of the combination in bar order, all that may fill before bar `limit` and have not;
+        earlier and later ones do no harm. `event_weight` is empty for none.
     tables : Tables
         For the `mar` of the configuration.
     with_tables : bool
         Whether to use them; without them all sums are those of marks, bar by bar.
+    limit : int
+        The first bar that is not walked, `n_bars` at most. Sums are taken up to it, so that the
+        last bits of a result depend on where a walk is interrupted.
     config : array of shape (17,)
         A row of the configuration matrix, without financing.
-    book, out : array of shape (10,) and (13,)
-        Scratch and result, as in `engine_kernels.stream_kernel`.
+    state : array of shape (STATE_SIZE,)
+        From `start_walk` or an earlier call; its end is the book of `headline`.
     """
     terms = build_terms(config)
     mar = config[16]
@@ -396,14 +253,13 @@ def walk_combination(
     shift = find_shift(n_bars)
     same_close = terms.fill == SAME_CLOSE
     delay = 0 if same_close else 1
-    clear_book(book)
-    account = Account(config[0], 0.0, 0.0, 0.0, 0, 0.0, False, config[0], False)
-    moments = start_moments(config[0])
     bars = Bars(open_, high, low, close, event_code, event_weight)
-    used_tables = False
+    book = state[BOOK:]
+    account, moments = load_account(state), load_moments(state)
+    used_tables = state[USED_TABLES] != 0.0
     at = 0
-    t = 0
-    while t < n_bars and not account.ruined:
+    t = int(state[0])
+    while t < limit and not account.ruined:
         position = account.position
         # After a stop at a bar, an event that meant nothing to the position fills at its close.
         ahead = find_event(
@@ -416,7 +272,7 @@ def walk_combination(
             terms.direction,
             has_stops & same_close,
         )
-        stop = min(event_bar[ahead] + delay, n_bars) if ahead < n_events else n_bars
+        stop = min(event_bar[ahead] + delay, limit) if ahead < n_events else limit
         if position == 0.0:
             at = ahead
             if stop > t:
@@ -439,7 +295,7 @@ def walk_combination(
                 moments, t = add_marks(
                     moments, account.cash, position, t, following, close, mar, book
                 )
-        if t == n_bars:
+        if t == limit:
             break
         account = move_account(account, moments.equity, account.best)
         code = 0
@@ -449,10 +305,31 @@ def walk_combination(
         account = trade_bar(t, ahead, code, has_stops, bars, account, terms, book)
         moments = accumulate(moments, account.equity, account.exposed, mar, 0.0, book)
         t += 1
-    if t < n_bars:
-        moments = add_flat(moments, n_bars - t, mar, n_bars)
-    is_lost = lost_in_rounding(n_bars, moments)
-    if is_lost | (used_tables and not is_sound(n_bars, moments, mar, config[14])):
+    if t < limit:
+        moments = add_flat(moments, limit - t, mar, n_bars)
+        t = limit
+    store_walk(t, account, used_tables, moments, state)
+
+
+@jit_loop
+def finish_walk(n_bars: int, config: FloatArray, state: FloatArray, out: FloatArray) -> bool:
+    """Write the headline metrics of a walk over all bars; False where another way has to be taken.
+
+    Parameters
+    ----------
+    config, state : arrays
+        As in `advance_walk`.
+    out : array of shape (13,)
+        The result, as in `engine_kernels.stream_kernel`.
+    """
+    moments = load_moments(state)
+    mar = config[16]
+    used_tables = state[USED_TABLES] != 0.0
+    if lost_in_rounding(n_bars, moments) | (
+        used_tables and not is_sound(n_bars, moments, mar, config[14])
+    ):
         return False
-    compute_headline(n_bars, config[0], moments, 0.0, book, config[14], config[15], mar, out)
+    compute_headline(
+        n_bars, config[0], moments, 0.0, state[BOOK:], config[14], config[15], mar, out
+    )
     return True

@@ -57,14 +57,14 @@ def iterate_signals(
 
 
 def build_ours(market: Market, spans: Any, n_combinations: int, stops: bool, threads: int) -> Task:
-    """The whole grid through the evaluator of the product, indicators and signals included."""
+    """The whole grid as the command line sweeps it, indicators and signals included."""
     sys.path.insert(0, str(ROOT))
-    from concurrent.futures import ThreadPoolExecutor
-
+    from adapters.sweep_tops import gather_rows
     from backtest.bars import Bars
     from rules.spec import DatasetRef
     from rules.sweep_spec import parse_sweep_request, pin_sweep_request
-    from tasks.sweep_compute import SweepEvaluator
+    from tasks.process_memory import limit_heap_growth
+    from tasks.sweep_local import run_local_sweep
 
     daily = market.periods_per_year == 252.0
     bars = Bars(
@@ -93,15 +93,11 @@ def build_ours(market: Market, spans: Any, n_combinations: int, stops: bool, thr
     spec = pin_sweep_request(request, [dataset])
     space = spec.build_space()
     probe = space.index(dict(zip(names, PROBE, strict=True)))
-    cuts = np.linspace(0, n_combinations, threads + 1).astype(int)
+    limit_heap_growth()
 
     def run() -> float:
-        evaluator = SweepEvaluator(spec, lambda _: (bars, ()))
-        if threads == 1:
-            return float(evaluator.evaluate(0, n_combinations).metrics[probe, 0])
-        with ThreadPoolExecutor(threads) as pool:
-            blocks = list(pool.map(evaluator.evaluate, cuts[:-1], cuts[1:]))
-        return float(np.concatenate([block.metrics for block in blocks])[probe, 0])
+        with run_local_sweep(spec, lambda _: (bars, ()), n_threads=threads) as sweep:
+            return float(gather_rows(sweep.columns, np.array([probe]))[1][0, 0])
 
     return Task(run, n_combinations)
 

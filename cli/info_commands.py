@@ -42,6 +42,8 @@ def rules_command(name: str | None) -> None:
         click.echo(f"label: {metadata.label}")
         sample = metadata.published_sample
         click.echo(f"published sample: {' to '.join(sample) if sample else 'none known'}")
+    if metadata.reads:
+        click.echo(f"its signals depend on: {', '.join(metadata.reads)}")
     for deviation in metadata.deviations:
         click.echo(f"deviation: {deviation}")
     rows = [

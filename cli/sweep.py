@@ -117,9 +117,11 @@ def _run_in_process(
     check_limit(request.build_space([item.symbol for item in sources]), request.search, limit)
     # Imported here: neither `--server` nor a refusal waits for numba and pyarrow.
     from cli.sweep_document import build_sweep_document
+    from tasks.process_memory import limit_heap_growth
     from tasks.sweep_compute import build_local_sweep_spec
     from tasks.sweep_local import run_local_sweep
 
+    limit_heap_growth()  # columns of long bars come and go
     loaded = [source.load(date_format) for source in sources]
     spec = build_local_sweep_spec(
         request,

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import click
 
+from backtest.errors import FieldError, InputError
 from cli.client import PlatformClient, RunFailed
 from cli.sweep_document import drop_extras
 from cli.sweep_report import Progress
@@ -29,8 +30,10 @@ def follow_sweep(client: PlatformClient, sweep_id: str, on_progress: Progress) -
 
     Raises
     ------
+    InputError
+        If it fails because of what was asked, for example where no point meets the constraints.
     RunFailed
-        If it fails or is cancelled, with the platform's reason and what to do.
+        If it fails otherwise or is cancelled, with the platform's reason and what to do.
     """
     pause = 0.2
     was_paused = False
@@ -44,9 +47,18 @@ def follow_sweep(client: PlatformClient, sweep_id: str, on_progress: Progress) -
         if state["state"] == "succeeded":
             return state
         if state["state"] in ("failed", "cancelled"):
+            _raise_refusal(state.get("error") or {})
             raise RunFailed(_explain(client, state))
         time.sleep(pause)
         pause = min(_LONGEST_PAUSE_SECONDS, pause * 1.5)
+
+
+def _raise_refusal(error: Mapping[str, Any]) -> None:
+    """Raise InputError for what the platform could only find wrong with a sweep in computing it."""
+    if error.get("code") == "invalid_input" and error.get("errors"):
+        raise InputError(
+            FieldError(item["field"], item["value"], item["message"]) for item in error["errors"]
+        )
 
 
 def _explain(client: PlatformClient, state: Mapping[str, Any]) -> str:

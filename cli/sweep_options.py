@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +19,17 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 OUT_FORMATS = ("parquet", "csv")
 # As many as are stored of each metric, so that every top can be asked of a platform.
 _MOST_TOP = 1000
+# What messages ask for in terms of a request's body, and the same on a command line.
+_FLAG_WORDS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
+    (
+        re.compile(r"write it inside trading, as (trading\.\w+)"),
+        lambda match: f"write it as {flag_of(match[1])}",
+    ),
+    (re.compile("write it beside space,"), "write it as a flag of its own,"),
+    (re.compile("as a list in datasets"), "with commas, as AAPL,MSFT"),
+    (re.compile("with search.method random"), "with --random"),
+    (re.compile("set search.method to random"), "use --random"),
+)
 
 
 def add_sweep_options(command: Command) -> Command:
@@ -166,10 +178,18 @@ def _build_search(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def name_sweep_flags(error: InputError, options: Mapping[str, Any]) -> InputError:
-    """Return the same errors with fields named as flags: ``-p window``, ``--where``."""
+    """Return the same errors in terms of flags: ``-p window``, ``--where``, ``--random N``."""
     return InputError(
-        FieldError(_flag_of(item.field, options), item.value, item.message) for item in error.errors
+        FieldError(_flag_of(item.field, options), item.value, _say_in_flags(item.message))
+        for item in error.errors
     )
+
+
+def _say_in_flags(message: str) -> str:
+    """Return a message of the API with what it asks for written as on a command line."""
+    for words, flags in _FLAG_WORDS:
+        message = words.sub(flags, message)
+    return message
 
 
 def _flag_of(field: str, options: Mapping[str, Any]) -> str:

@@ -117,6 +117,9 @@ class RuleMetadata:
     published_sample : tuple of (str, str) or None
         First and last date of the published sample, ``YYYY-MM-DD``; None if there is none or it
         could not be checked.
+    reads : tuple of str
+        Trading settings that the signals depend on, for example ``cash_rate``; numbers only. They
+        reach `BaseRule.compute` and the parts of a sweep like parameters.
     """
 
     name: str
@@ -129,6 +132,7 @@ class RuleMetadata:
     label: Literal["", "exact", "adaptation"] = ""
     deviations: tuple[str, ...] = ()
     published_sample: tuple[str, str] | None = None
+    reads: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +165,7 @@ class SignalPart:
     Parameters
     ----------
     parameters : tuple of str
-        Names of the parameters that the part depends on.
+        Names of the parameters that the part depends on, and of the settings that it reads.
     compute : callable
         ``compute(bars, rows, params)`` with `params` mapping each name to an array of shape
         (n_signals,) (float64, int64, bool or object for choices) returns the events of n_signals
@@ -184,7 +188,10 @@ class BaseRule(ABC):
 
     @abstractmethod
     def compute(self, bars: Bars, **params: Any) -> RuleOutput:
-        """Compute signals for all bars; `params` are complete and validated."""
+        """Compute signals for all bars.
+
+        `params` are complete and validated, and hold the trading settings that the rule reads.
+        """
 
     def signal_parts(self) -> tuple[SignalPart, ...]:
         """Return one or two parts that compiled code computes for many combinations at once.
@@ -192,6 +199,29 @@ class BaseRule(ABC):
         Empty, the default, makes a sweep call `compute` per combination, which is slower.
         """
         return ()
+
+    def compute_parts(
+        self,
+        bars: Bars,
+        rows: IndicatorRows,
+        wanted: Mapping[int, Mapping[str, NDArray[Any]]],
+    ) -> dict[int, SignalEvents]:
+        """Compute signals of some of the `signal_parts`, by the number of the part.
+
+        To override where parts share work; `wanted` maps numbers to what `SignalPart.compute`
+        takes as `params`.
+        """
+        parts = self.signal_parts()
+        return {
+            number: parts[number].compute(bars, rows, params) for number, params in wanted.items()
+        }
+
+
+def collect_inputs(
+    metadata: RuleMetadata, params: Mapping[str, Any], trading: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what `BaseRule.compute` takes: parameters, and the trading settings that it reads."""
+    return {**params, **{name: trading[name] for name in metadata.reads}}
 
 
 _REGISTRY: dict[str, BaseRule] = {}

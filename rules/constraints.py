@@ -49,23 +49,23 @@ _COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.NotEq: lambda left, right: np.less(left, right) | np.greater(left, right),
 }
 _REFUSALS: dict[type[ast.AST], str] = {
-    ast.Call: "a function call is not part of the language",
-    ast.Attribute: "an attribute (a dot after a name) is not part of the language",
-    ast.Subscript: "an index in brackets is not part of the language",
+    ast.Call: f"a function call is not part of the language; {_EXAMPLE}",
+    ast.Attribute: f"an attribute (a dot after a name) is not part of the language; {_EXAMPLE}",
+    ast.Subscript: f"an index in brackets is not part of the language; {_EXAMPLE}",
     ast.BoolOp: f"`and` and `or` are not part of the language; {_SEVERAL}",
     ast.Tuple: f"holds a comma; {_SEVERAL}",
     ast.Not: "`not` is not part of the language; turn the comparison round",
     ast.Pow: "`**` is not part of the language; write x * x",
     ast.BitAnd: f"`&` is not part of the language; {_SEVERAL}",
     ast.BitOr: f"`|` is not part of the language; {_SEVERAL}",
-    ast.IfExp: "`if` is not part of the language",
-    ast.Lambda: "`lambda` is not part of the language",
+    ast.IfExp: f"`if` is not part of the language; {_EXAMPLE}",
+    ast.Lambda: f"`lambda` is not part of the language; {_EXAMPLE}",
     ast.NamedExpr: "`:=` is not part of the language; write == to compare",
     ast.In: "`in` is not part of the language; list the values in the space instead",
     ast.NotIn: "`not in` is not part of the language; list the values in the space instead",
     ast.Is: "`is` is not part of the language; write ==",
     ast.IsNot: "`is not` is not part of the language; write !=",
-    ast.Invert: "`~` is not part of the language",
+    ast.Invert: "`~` is not part of the language; turn the comparison round",
     ast.MatMult: "`@` is not part of the language; write * to multiply",
     ast.List: "a list is not part of the language; list the values in the space instead",
     ast.JoinedStr: f"text in quotes is no number; {_EXAMPLE}",
@@ -192,7 +192,7 @@ def _parse(text: object) -> ast.Compare:
     if not source:
         raise _Refusal(f"is empty; leave it out, or {_EXAMPLE}")
     if len(source) > MAX_LENGTH:
-        raise _Refusal(f"has {len(source)} characters; {MAX_LENGTH} are the most")
+        raise _Refusal(f"has {len(source)} characters, and {MAX_LENGTH} are the most; {_SEVERAL}")
     try:
         tree = ast.parse(source, mode="eval").body
     except SyntaxError as error:
@@ -237,7 +237,7 @@ def _check(node: ast.expr, kinds: Mapping[str, str], names: dict[str, None], dep
         _check(node.left, kinds, names, depth + 1)
         _check(node.right, kinds, names, depth + 1)
         if isinstance(node.op, _DIVISIONS) and _is_constant_zero(node.right):
-            raise _Refusal(f"{ast.unparse(node)} divides by zero")
+            raise _Refusal(f"{ast.unparse(node)} divides by zero; write another divisor")
     else:
         operator = node.op if isinstance(node, ast.UnaryOp | ast.BinOp) else None
         raise _Refusal(_describe(operator or node))
@@ -247,7 +247,10 @@ def _check_name(name: str, kinds: Mapping[str, str]) -> None:
     kind = kinds.get(name)
     if kind is None:
         known = [known for known, kind in kinds.items() if kind in ("int", "float")]
-        raise _Refusal(f"no numeric parameter is called {name}{suggest_name(name, known)}")
+        raise _Refusal(
+            f"no numeric parameter is called {name}; known: {', '.join(known)}"
+            f"{suggest_name(name, known)}"
+        )
     if kind not in ("int", "float"):
         raise _Refusal(
             f"{name} is a {kind}, and constraints compare numbers; leave values out of its list"

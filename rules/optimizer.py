@@ -35,6 +35,7 @@ __all__ = [
     "build_search_space",
     "build_visit_order",
     "check_limit",
+    "describe_unmet",
 ]
 
 # A grid steps over excluded points, which cost little, but not nothing.
@@ -126,10 +127,20 @@ def build_search_space(
     if errors:
         raise InputError(errors)
     if space.constraints and space.count_admitted() == 0:
-        texts = ", ".join(map(str, space.constraints))
-        message = f"none of the {space.n_points:,} points meets all of it; widen a range"
-        raise InputError.of("where", texts, message)
+        raise describe_unmet(space)
     return space
+
+
+def describe_unmet(space: SearchSpace, method: Method = "grid") -> InputError:
+    """Return the error of a search in which no point met the constraints.
+
+    A grid has looked at every point, by counting or by being computed.
+    """
+    texts = ", ".join(map(str, space.constraints))
+    found = f"none of the {space.n_points:,} points meets all of it"
+    if method != "grid":
+        found = "no point that meets all of it was found"
+    return InputError.of("where", texts, f"{found}; widen a range")
 
 
 def _parse_group(
@@ -282,7 +293,7 @@ def check_limit(space: SearchSpace, search: Search, max_combinations: int) -> No
     Raises
     ------
     InputError
-        Saying how many there are, and which axes to thin to what step.
+        Saying how many there are, and which axes to thin to what step; or that there are none.
     """
     if search.method != "grid":
         if search.n is not None and search.n > max_combinations:
@@ -291,6 +302,8 @@ def check_limit(space: SearchSpace, search: Search, max_combinations: int) -> No
         return
     # Enough to count exactly what may be right at the limit.
     n = space.count_admitted(max(MAX_COUNTED, max_combinations))
+    if n == 0:
+        raise describe_unmet(space)
     most_points = max_combinations * MAX_POINTS_PER_COMBINATION
     if n is not None and n <= max_combinations and space.n_points <= most_points:
         return

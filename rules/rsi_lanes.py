@@ -5,18 +5,34 @@ The expressions are those of `rules.indicator_kernels.fill_rsi` in their order: 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numba.cpython.unsafe.numbers import trailing_zeros
 from numpy.typing import NDArray
 
-from backtest.jit import jit
+from backtest.jit import jit, jit_loop
 from rules.indicator_kernels import compute_strength, fill_nan
-from rules.sweep_kernels import fill_level_crosses
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Bars32 = NDArray[np.int32]
 
 N_LANES = 8
-_BLOCK = 512  # bars; lanes are written side by side and then turned into rows, 32 KB at a time
+# Of a 64-bit integer; numba declares its intrinsics as they are written, not as they are called.
+find_lowest: Any = trailing_zeros
+BLOCK = 512  # bars; lanes are written side by side and then turned into rows, 32 KB at a time
+
+
+@jit
+def allocate_lanes(n_rows: int) -> Floats:
+    """Return an array of shape (n_rows, N_LANES) whose rows lie in one cache line each.
+
+    Averages go through memory from bar to bar: across two lines that takes twice the time.
+    """
+    spare = np.empty((n_rows + 1) * N_LANES)
+    first = -(spare.ctypes.data // 8) % N_LANES
+    return spare[first : first + n_rows * N_LANES].reshape(n_rows, N_LANES)
 
 
 @jit
@@ -43,7 +59,7 @@ def start_lane(x: Floats, window: int, stop: int, out: Floats) -> tuple[float, f
     return gain, loss
 
 
-@jit
+@jit_loop
 def advance_rsi(x: Floats, first: int, stop: int, lanes: Floats, block: Floats) -> None:
     """Bring all lanes from bar `first` to the one before `stop`; `lanes` are gain, loss, window."""
     for t in range(first, stop):
@@ -72,14 +88,14 @@ def fill_rsi_rows(x: Floats, windows: Ints, rows: Floats) -> None:
     windows : ndarray of int64, shape (n_rows,)
     rows : ndarray of float64, shape (n_rows, n_bars)
     """
-    lanes, block = np.empty((3, N_LANES)), np.empty((_BLOCK, N_LANES))
+    lanes, block = allocate_lanes(3), allocate_lanes(BLOCK)
     for first in range(0, windows.size, N_LANES):
         used = min(N_LANES, windows.size - first)
         head = start_lanes(x, windows[first : first + used], lanes)
         together = head.shape[1]
         rows[first : first + used, :together] = head
-        for start in range(together, x.size, _BLOCK):
-            stop = min(start + _BLOCK, x.size)
+        for start in range(together, x.size, BLOCK):
+            stop = min(start + BLOCK, x.size)
             advance_rsi(x, start, stop, lanes, block)
             for lane in range(used):
                 for t in range(start, stop):
@@ -105,92 +121,139 @@ def start_lanes(x: Floats, windows: Ints, lanes: Floats) -> Floats:
     return head
 
 
-@jit
+@jit_loop
+def find_rises(row: Floats, near: float, far: float) -> Any:  # uint64, which Python has not
+    """Return a bit for each of the first 64 steps that may rise above a level in [near, far].
+
+    Its own function, of a slice: in a loop of another one the compiler finds no vectors in it.
+    """
+    found = np.uint64(0)
+    for k in range(64):
+        rises = (row[k] <= far) & (row[k + 1] > near) & (row[k + 1] > row[k])
+        found |= np.uint64(rises) << np.uint64(k)
+    return found
+
+
+@jit_loop
+def find_falls(row: Floats, near: float, far: float) -> Any:
+    """Return a bit for each of the first 64 steps that may fall below a level in [far, near]."""
+    found = np.uint64(0)
+    for k in range(64):
+        falls = (row[k] >= far) & (row[k + 1] < near) & (row[k + 1] < row[k])
+        found |= np.uint64(falls) << np.uint64(k)
+    return found
+
+
+@jit_loop
+def find_last(row: Floats) -> Any:
+    """Return a bit for each step of a row that is shorter than 64 steps: any may cross."""
+    found = np.uint64(0)
+    for k in range(row.size - 1):
+        found |= np.uint64(1) << np.uint64(k)
+    return found
+
+
+@jit_loop
 def append_crosses(
     row: Floats,
     base: int,
-    level: float,
     sign: float,
-    flags: NDArray[np.int8],
-    words: NDArray[np.uint64],
-    bar: NDArray[np.int32],
+    levels: Floats,
+    signals: Ints,
+    bar: Bars32,
+    signal: Bars32,
     place: int,
 ) -> int:
-    """Append the bars at which a stretch of a row crosses a level; return the next free entry.
+    """Append where a stretch of a row crosses any of several levels; return the next free entry.
 
-    Entry 0 of `row` is bar `base`, which itself is not looked at. Without room for bars, an empty
-    `bar`, they are only counted.
+    Entry 0 of `row` is bar `base`, which itself is not looked at. Steps that cross no level at all
+    are told from the outermost two, 64 at a time; only the others meet every level.
     """
-    if bar.size == 0:
-        count = 0
-        for t in range(1, row.size):
-            count += (sign * row[t - 1] <= sign * level) & (sign * row[t] > sign * level)
-        return place + count
-    words[(row.size - 1) // 8] = 0  # the last word may reach beyond the row
-    fill_level_crosses(row, level, sign, 1, flags[: row.size])
-    for word_idx in range((row.size + 7) // 8):
-        if words[word_idx] == 0:
-            continue
-        for t in range(8 * word_idx, 8 * word_idx + 8):
-            if flags[t] != 0:
-                bar[place] = base + t
-                place += 1
+    near, far = levels[0], levels[0]
+    for level in levels:
+        near = level if sign * level < sign * near else near
+        far = level if sign * level > sign * far else far
+    for first in range(0, row.size - 1, 64):
+        if first + 64 >= row.size:
+            found = find_last(row[first:])
+        elif sign > 0.0:
+            found = find_rises(row[first:], near, far)
+        else:
+            found = find_falls(row[first:], near, far)
+        while found != 0:
+            t = first + 1 + find_lowest(found)
+            found &= found - np.uint64(1)  # the lowest bit is done
+            before, now = sign * row[t - 1], sign * row[t]
+            for k in range(levels.size):
+                # Written always and counted only if it crosses: cheaper than guessing.
+                level = sign * levels[k]
+                bar[place], signal[place] = base + t, signals[k]
+                place += (before <= level) & (now > level)
     return place
 
 
-@jit
+@jit_loop
 def scan_rsi_crosses(
     x: Floats,
-    windows: Ints,
+    first: int,
+    stop: int,
+    lanes: Floats,
+    block: Floats,
+    stretch: Floats,
     starts: Ints,
-    order: Ints,
-    levels: Floats,
+    lane_of: Ints,
     signs: Floats,
-    places: Ints,
-    bar: NDArray[np.int32],
-) -> None:
-    """Count where signals cross their levels, or write the bars; no row is ever held whole.
+    levels: Floats,
+    signals: Ints,
+    bar: Bars32,
+    signal: Bars32,
+) -> int:
+    """Log the crossings of up to `N_LANES` windows over bars [first, stop); return their number.
 
     Parameters
     ----------
-    windows : ndarray of int64, shape (n_windows,)
-        Distinct ones; the signals of window w are ``order[starts[w] : starts[w + 1]]``.
-    levels, signs : ndarray of float64, shape (n_signals,)
-        As `fill_level_crosses` takes them.
-    places : ndarray of int64, shape (n_signals,)
-        Where each signal's next bar goes; counts up.
-    bar : ndarray of int32, shape (n_events,) or (0,)
-        Empty to count only.
+    lanes : ndarray of float64, shape (3, N_LANES)
+        As `start_lanes` leaves them before bar `first`.
+    block : ndarray of float64, shape (BLOCK, N_LANES)
+        Scratch.
+    stretch : ndarray of float64, shape (n_windows, BLOCK + 1)
+        The last entry of a row is the index at the bar before `first`, afterwards before `stop`.
+    starts, lane_of, signs : ndarray, shape (n_groups + 1,) and (n_groups,)
+        Levels ``starts[g] : starts[g + 1]`` are met by that lane in that direction: 1.0 above,
+        -1.0 below.
+    levels, signals : ndarray, shape (n_signals,)
+        What is crossed, and the number that is logged for it.
+    bar, signal : ndarray of int32
+        The log: for each signal its bars in their order. A signal speaks on every second bar at
+        most; one entry more than that is written.
     """
-    lanes, block = np.empty((3, N_LANES)), np.empty((_BLOCK, N_LANES))
-    stretch = np.empty((N_LANES, _BLOCK + 1))
-    words = np.zeros((max(_BLOCK + 1, x.size) + 7) // 8, np.uint64)
-    flags = words.view(np.int8)
-    for first in range(0, windows.size, N_LANES):
-        used = min(N_LANES, windows.size - first)
-        head = start_lanes(x, windows[first : first + used], lanes)
-        together = head.shape[1]
-        for lane in range(used):
-            for i in order[starts[first + lane] : starts[first + lane + 1]]:
-                places[i] = append_crosses(
-                    head[lane], 0, levels[i], signs[i], flags, words, bar, places[i]
-                )
-            stretch[lane, _BLOCK] = head[lane, together - 1]
-        for start in range(together, x.size, _BLOCK):
-            stop = min(start + _BLOCK, x.size)
-            advance_rsi(x, start, stop, lanes, block)
-            for lane in range(used):
-                stretch[lane, 0] = stretch[lane, _BLOCK]
-                for t in range(stop - start):
-                    stretch[lane, t + 1] = block[t, lane]
-                for i in order[starts[first + lane] : starts[first + lane + 1]]:
-                    places[i] = append_crosses(
-                        stretch[lane, : stop - start + 1],
-                        start - 1,
-                        levels[i],
-                        signs[i],
-                        flags,
-                        words,
-                        bar,
-                        places[i],
-                    )
+    place = 0
+    for start in range(first, stop, BLOCK):
+        size = min(BLOCK, stop - start)
+        advance_rsi(x, start, start + size, lanes, block)
+        for lane in range(stretch.shape[0]):
+            stretch[lane, 0] = stretch[lane, BLOCK]
+            for t in range(size):
+                stretch[lane, t + 1] = block[t, lane]
+            stretch[lane, BLOCK] = stretch[lane, size]
+        for g in range(lane_of.size):
+            a, b = starts[g], starts[g + 1]
+            place = append_crosses(
+                stretch[lane_of[g], : size + 1],
+                start - 1,
+                signs[g],
+                levels[a:b],
+                signals[a:b],
+                bar,
+                signal,
+                place,
+            )
+    return place
+
+
+@jit_loop
+def place_events(bar: Bars32, signal: Bars32, places: Ints, out: Bars32) -> None:
+    """Write logged bars behind those that their signal has already; `places` count up."""
+    for i in range(bar.size):
+        out[places[signal[i]]] = bar[i]
+        places[signal[i]] += 1

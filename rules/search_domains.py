@@ -114,7 +114,9 @@ def describe_size_errors(types: Sequence[str], sizes: Sequence[float]) -> list[F
     largest = max(sizes)
     if "percent" not in types or largest <= 1:
         return []
-    remedy = f"; write {largest / 100:g} for {largest:g} %" if largest <= 100 else ""
+    remedy = "lower it, or choose size_type value or shares"
+    if largest <= 100:
+        remedy = f"write {largest / 100:g} for {largest:g} %"
     apart = "; or sweep the size types apart" if len(types) > 1 else ""
-    message = f"percent takes a fraction in (0, 1], and {largest:g} is not{remedy}{apart}"
+    message = f"percent takes a fraction in (0, 1], and {largest:g} is not; {remedy}{apart}"
     return [FieldError("trading.size", largest, message)]

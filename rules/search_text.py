@@ -27,6 +27,8 @@ from rules.search_axes import (
 MAX_LISTED_VALUES = 100_000
 MAX_RANGES = 100
 _MAX_NUMBER_LENGTH = 40
+# Of one name: nobody reads a thousand.
+_MAX_ERRORS = 20
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
 _OFF_WORDS = ("off", "none", "null")
 _FORMS = "write a number, a range as 2:50 or 2:50:2, or a list as 10,14,21"
@@ -96,7 +98,8 @@ def parse_values(domain: Domain, field: str, raw: object) -> tuple[Segment, ...]
         except _Fault as fault:
             errors.append(FieldError(field, fault.value, fault.message))
     if errors:
-        raise InputError(errors)
+        distinct = {(repr(error.value), error.message): error for error in errors}
+        raise InputError(list(distinct.values())[:_MAX_ERRORS])
     merged = _merge(segments)
     if sum(isinstance(segment, NumberRange) for segment in merged) > MAX_RANGES:
         raise InputError.of(field, raw, f"has more than {MAX_RANGES} ranges; join some of them")
@@ -146,7 +149,9 @@ def _check(domain: Domain, value: Any, item: object, where: str = "") -> Any:
     try:
         checked = domain.check(value)
     except InputError as error:
-        raise _Fault(item, "; ".join(inner.message + where for inner in error.errors)) from None
+        # A form's field may be left empty; a place in a list may not.
+        messages = [inner.message.replace("leave it empty", "write off") for inner in error.errors]
+        raise _Fault(item, "; ".join(message + where for message in messages)) from None
     if domain.kind == "int" and abs(checked) > MAX_NUMERATOR:
         raise _Fault(item, "must be at most 1e15 in a sweep")
     return checked + 0.0 if domain.kind == "float" else checked  # -0.0 becomes 0.0
@@ -199,13 +204,22 @@ def _choose_step(domain: Domain, start: Decimal, end: Decimal, text: str) -> Dec
     both_whole = start == start.to_integral_value() and end == end.to_integral_value()
     if domain.kind == "int" or both_whole:
         return Decimal(1)
-    example = f"{(abs(end - start) / 10).normalize():f}" if end != start else "0.1"
+    example = _suggest_step(start, end)
     raise _Fault(text, f"a range of fractions needs a step; write {text}:{example} for example")
+
+
+def _suggest_step(start: Decimal, end: Decimal) -> str:
+    """Return a step that leads from start to end: 1 or a tenth of the way."""
+    both_whole = start == start.to_integral_value() and end == end.to_integral_value()
+    if both_whole or start == end:
+        return "-1" if end < start else "1" if both_whole else "0.1"
+    return f"{((end - start) / 10).normalize():f}"
 
 
 def _check_step(start: Decimal, end: Decimal, step: Decimal, text: str) -> None:
     if step == 0:
-        raise _Fault(text, f"the step must not be 0; write {start}:{end}:1 for example")
+        example = _suggest_step(start, end)
+        raise _Fault(text, f"the step must not be 0; write {start}:{end}:{example} for example")
     if start != end and (end > start) != (step > 0):
         if step > 0:
             remedy = f"{end}:{start}" + (f":{step}" if step != 1 else "")

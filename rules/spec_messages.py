@@ -105,7 +105,7 @@ def _describe_number(
     if is_number and is_percentage and highest <= _HIGHEST_FRACTION:
         remedy = f"; write {value / 100:g} for {value:g} %"  # type: ignore[operator]
     if info is not None and info.default is None and not info.is_required():
-        remedy += f", or {_WHEN_EMPTY.get(name, 'leave it empty for off')}"
+        remedy += f", or {_WHEN_EMPTY.get(name, 'leave it empty to switch it off')}"
     return f"must be {wanted}{remedy}"
 
 

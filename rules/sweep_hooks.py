@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from backtest.signal_events import SignalEvents
-from rules import macd_lanes, rsi_lanes
+from rules import macd_lanes
 from rules import sweep_kernels as kernels
 
 FloatArray = NDArray[np.float64]
@@ -225,39 +225,6 @@ def build_row_crosses(rows: FloatArray, x_idx: RowIndex, y_idx: RowIndex) -> Sig
             rows, x_idx, y_idx, first, *buffers.arrays
         ),
     )
-
-
-def build_rsi_crosses(
-    close: FloatArray, windows: IntArray, levels: ArrayLike, signs: FloatArray, code: int
-) -> SignalEvents:
-    """Build the events of RSI crossing levels, as `build_level_crosses` but without rows.
-
-    The bars are gone through twice, to count and to write, eight windows at a time: faster than to
-    write rows of 8 MB and to read them again for each level, and without their memory.
-
-    Parameters
-    ----------
-    close : ndarray of float64, shape (n_bars,)
-    windows : ndarray of int64, shape (n_signals,)
-    levels : array_like of float, shape (n_signals,)
-    signs : ndarray of float64, shape (n_signals,)
-        1.0 where crossing above speaks, -1.0 for below.
-    code : int
-        What it says.
-    """
-    order = np.argsort(windows, kind="stable")
-    distinct, starts = np.unique(windows[order], return_index=True)
-    starts = np.append(starts, windows.size)
-    level = _spread(levels, windows.size, np.float64)
-    counts = np.zeros(windows.size, dtype=np.int64)
-    none = np.empty(0, dtype=np.int32)
-    rsi_lanes.scan_rsi_crosses(close, distinct, starts, order, level, signs, counts, none)
-    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
-    bar = np.empty(int(offsets[-1]), dtype=np.int32)
-    if bar.size:
-        places = offsets[:-1].copy()
-        rsi_lanes.scan_rsi_crosses(close, distinct, starts, order, level, signs, places, bar)
-    return SignalEvents(offsets, bar, np.full(bar.size, code, dtype=np.int8), _NO_WEIGHT)
 
 
 def build_macd_crosses(

@@ -6,6 +6,7 @@ becomes true, not on every bar where it holds. Definitions: section 5.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rules.base_rule import (
@@ -89,20 +90,41 @@ class RsiRule(BaseRule):
     def signal_parts(self) -> tuple[SignalPart, ...]:
         """Return buys, which do not depend on the overbought level, and sells, mirrored."""
 
-        def compute_buys(
-            bars: Bars, rows: IndicatorRows, params: Mapping[str, NDArray[Any]]
+        def compute(
+            part: int, bars: Bars, rows: IndicatorRows, params: Mapping[str, NDArray[Any]]
         ) -> SignalEvents:
-            return _build_rsi_crosses(bars, params, "oversold", Signal.BUY)
-
-        def compute_sells(
-            bars: Bars, rows: IndicatorRows, params: Mapping[str, NDArray[Any]]
-        ) -> SignalEvents:
-            return _build_rsi_crosses(bars, params, "overbought", Signal.SELL)
+            return self.compute_parts(bars, rows, {part: params})[part]
 
         return (
-            SignalPart(("window", "oversold", "trigger"), compute_buys),
-            SignalPart(("window", "overbought", "trigger"), compute_sells),
+            SignalPart(("window", "oversold", "trigger"), partial(compute, 0)),
+            SignalPart(("window", "overbought", "trigger"), partial(compute, 1)),
         )
+
+    def compute_parts(
+        self,
+        bars: Bars,
+        rows: IndicatorRows,
+        wanted: Mapping[int, Mapping[str, NDArray[Any]]],
+    ) -> dict[int, SignalEvents]:
+        """Compute buys and sells in one pass: most of its time goes into the index itself."""
+        import numpy as np
+
+        from backtest.signal_events import split_events
+        from rules.rsi_crosses import build_rsi_crosses
+
+        levels, signs, codes = [], [], []
+        for part, params in wanted.items():
+            levels.append(params["overbought" if part else "oversold"])
+            entering = 1.0 if part else -1.0
+            enters = params["trigger"] == "enter_zone"
+            signs.append(np.where(enters, entering, -entering))
+            codes.append(np.full(enters.size, Signal.SELL if part else Signal.BUY, np.int8))
+        windows = [params["window"] for params in wanted.values()]
+        events = build_rsi_crosses(
+            bars.close, *(np.concatenate(column) for column in (windows, levels, signs, codes))
+        )
+        parts = split_events(events, [column.size for column in windows])
+        return dict(zip(wanted, parts, strict=True))
 
 
 @register_rule
@@ -298,22 +320,6 @@ class BuyAndHoldRule(BaseRule):
             return build_events(self.compute(bars).signal)
 
         return (SignalPart((), compute_first_bar),)
-
-
-def _build_rsi_crosses(
-    bars: Bars,
-    params: Mapping[str, NDArray[Any]],
-    level: str,
-    code: Signal,
-) -> SignalEvents:
-    """Build the crossings of RSI and the level of that name: into its zone, or back out of it."""
-    import numpy as np
-
-    from rules.sweep_hooks import build_rsi_crosses
-
-    inwards = 1.0 if code == Signal.SELL else -1.0
-    signs = np.where(params["trigger"] == "enter_zone", inwards, -inwards)
-    return build_rsi_crosses(bars.close, params["window"], params[level], signs, int(code))
 
 
 def _build_rsi_macd_onsets(

@@ -51,6 +51,7 @@ class FileLimits:
 
 
 DEFAULT_LIMITS = FileLimits()
+_LARGE_BYTES = 32 * _MIB
 
 
 def load_bar_file(
@@ -61,8 +62,9 @@ def load_bar_file(
 ) -> tuple[Bars, tuple[DataWarning, ...]]:
     """Read bars from a CSV or Parquet file.
 
-    CSV is read in this process. Parquet is read in a child process, because a few damaged bytes
-    can make Arrow abort the process that reads them.
+    Small CSV files are read in this process. Parquet is read in a child process, because a few
+    damaged bytes can make Arrow abort the process that reads them; large CSV files are, because
+    Arrow keeps more memory than their bars take.
 
     Parameters
     ----------
@@ -88,7 +90,7 @@ def load_bar_file(
     name = validate_bar_path(path, limits)
     with open(path, "rb") as file:
         is_parquet = file.read(len(_PARQUET_MAGIC)) == _PARQUET_MAGIC
-    if is_parquet:
+    if is_parquet or os.path.getsize(path) > _LARGE_BYTES:
         from storage.ingest import parse_local_file, unpack_bars
 
         return unpack_bars(parse_local_file(path, date_format, limits))

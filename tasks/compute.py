@@ -25,7 +25,7 @@ from backtest.bars import (
 )
 from backtest.errors import InputError
 from backtest.manifest import compute_engine_hash
-from rules.base_rule import get_rule
+from rules.base_rule import collect_inputs, get_rule
 from rules.spec import DatasetRef, RunRequest, RunSpec, compute_fingerprint
 
 if TYPE_CHECKING:
@@ -161,9 +161,10 @@ def compute_run(
     enter("bars", 0.05)
     used = use_bars(bars, spec.dataset, spec.start, spec.end)
     enter("signals", 0.2)
-    rule_output = rule.compute(used, **spec.params)
+    trading = spec.trading.model_dump()
+    rule_output = rule.compute(used, **collect_inputs(rule.metadata, spec.params, trading))
     enter("engine", 0.4)
-    config = build_engine_config(spec.trading.model_dump(), used.periods_per_year)
+    config = build_engine_config(trading, used.periods_per_year)
     result = run_engine(
         used.open,
         used.high,

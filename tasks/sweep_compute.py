@@ -31,7 +31,7 @@ LoadBars = Callable[[str], tuple[Bars, Sequence[DataWarning]]]
 # A tile is what is computed at a stroke: large against the cost of a few dozen numpy calls, small
 # against memory; its time, about 10 ms of daily bars, is how fast a sweep can be stopped.
 _TILE_POINTS = 16_384
-_TILE_STEPS = 32_000_000  # bars x points
+_TILE_STEPS = 128_000_000  # bars x points
 # Datasets are kept until their bars, tables and rows take about this much.
 _MARKET_BYTES = 128 * 2**20
 _BYTES_PER_BAR = 200
@@ -100,6 +100,8 @@ class SweepEvaluator:
         self._tile = max(1, min(_TILE_POINTS, _TILE_STEPS // longest))
         self._lock = threading.Lock()
         self._markets: OrderedDict[int, SweepMarket] = OrderedDict()
+        # Of each dataset used so far, what its file told, until somebody asks or it is dropped.
+        self._from_file: dict[int, Sequence[DataWarning]] = {}
         self._data_warnings: dict[int, list[dict[str, Any]]] = {}
         self.has_hook = bool(rule.signal_parts())
 
@@ -115,6 +117,8 @@ class SweepEvaluator:
             warning = DataWarning("rule_without_hook", message, 1, None)
             found.append(asdict(warning))
         with self._lock:
+            for dataset in list(self._from_file):
+                self._note_warnings(dataset)
             for dataset in sorted(self._data_warnings):
                 found += self._data_warnings[dataset]
         return found
@@ -194,16 +198,27 @@ class SweepEvaluator:
                 dataset = self._spec.datasets[number]
                 bars, from_file = self._load(dataset.sha256)
                 market = SweepMarket(self._spec, self._rule, dataset, bars)
-                prefix = f"{dataset.symbol}: " if len(self._spec.datasets) > 1 else ""
-                self._data_warnings[number] = [
-                    {**asdict(item), "message": prefix + item.message}
-                    for item in market.collect_warnings(from_file)
-                ]
+                if number not in self._data_warnings:
+                    self._from_file[number] = from_file
             self._markets[number] = market
             self._markets.move_to_end(number)
             while len(self._markets) > 1 and self._count_bytes() > _MARKET_BYTES:
-                self._markets.popitem(last=False)
+                dropped = next(iter(self._markets))
+                self._note_warnings(dropped)
+                del self._markets[dropped]
             return market
+
+    def _note_warnings(self, number: int) -> None:
+        """Write down what to say of a dataset; with the lock held."""
+        from_file = self._from_file.pop(number, None)
+        if from_file is None:
+            return
+        several = len(self._spec.datasets) > 1
+        prefix = f"{self._spec.datasets[number].symbol}: " if several else ""
+        self._data_warnings[number] = [
+            {**asdict(item), "message": prefix + item.message}
+            for item in self._markets[number].collect_warnings(from_file)
+        ]
 
     def _count_bytes(self) -> int:
         return sum(_BYTES_PER_BAR * market.n_bars for market in self._markets.values())

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapters.sweep_columns import ColumnChunk, SweepColumns
 from backtest.errors import InputError
+from rules.optimizer import describe_unmet
 from rules.sweep_spec import SweepSpec
 from storage.errors import StorageUnavailable
 from tasks.logs import bind_run, get_logger
@@ -165,4 +166,7 @@ def _summarise(
 
     spec = SweepSpec.from_json(document)
     columns = _CheckedColumns(StoredColumns(store, sweep_id, spec), keeper.check)
-    return build_sweep_summary(columns, spec)
+    summary = build_sweep_summary(columns, spec)
+    if not summary.n_combinations:  # too many points to find that out before
+        raise describe_unmet(spec.build_space(), spec.search.method)
+    return summary

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,8 +20,10 @@ from adapters.sweep_plateau import find_plateau
 from adapters.sweep_ranking import query_ranking
 from adapters.sweep_rows import build_row
 from adapters.sweep_tops import gather_rows
+from backtest.bars import Bars, DataWarning, filter_bars
+from rules.optimizer import describe_unmet
+from rules.rule_validator import truncate_bars
 from rules.sweep_spec import SweepSpec
-from tasks.process_memory import limit_heap_growth
 from tasks.sweep_compute import LoadBars, SweepBlock, SweepEvaluator, read_objective
 from tasks.sweep_spool import ColumnSpool
 
@@ -29,12 +31,15 @@ Progress = Callable[[int, int], None]
 
 # Long enough that handing out chunks costs nothing, short enough for a lively bar.
 _CHUNK_SECONDS = 0.25
-_FIRST_CHUNK = 2_048
+_FIRST_CHUNK = 512
+# Towards the end chunks become smaller, but not so small that handing them out is what takes time.
+_LAST_CHUNK_SECONDS = 0.002
 # 113 bytes a position: 15 MB a thread.
 _MAX_CHUNK = 131_072
 _REPORT_SECONDS = 0.1
 # How far to look for a point that is admitted, to load kernels with.
 _WARM_SCAN = 65_536
+_WARM_BARS = 300
 
 
 @dataclass
@@ -103,9 +108,8 @@ def run_local_sweep(
     Raises
     ------
     InputError
-        If the date range holds no bars of a dataset.
+        If the date range holds no bars of a dataset, or no point meets the constraints.
     """
-    limit_heap_growth()  # columns of long bars come and go
     warm_combination(spec, load)
     spool = ColumnSpool(spool_dir)
     try:
@@ -117,6 +121,8 @@ def run_local_sweep(
         else:
             _run_threads(run, n_threads or len(os.sched_getaffinity(0)), on_progress)
         seconds = time.perf_counter() - started
+        if not run.n_combinations:  # too many points to find that out before
+            raise describe_unmet(spec.build_space(), spec.search.method)
     except BaseException:
         spool.close()
         raise
@@ -126,12 +132,19 @@ def run_local_sweep(
 
 
 def warm_combination(spec: SweepSpec, load: LoadBars) -> None:
-    """Compute one combination and forget it, so that every kernel of the sweep is loaded."""
+    """Compute one combination on a few bars and forget it, so that every kernel is loaded."""
     space = spec.build_space()
     points = np.arange(min(space.n_points, _WARM_SCAN), dtype=np.int64)
     admitted = points[space.admitted(points)][:1]
-    if admitted.size:
-        SweepEvaluator(spec, load).evaluate(0, 1, admitted)
+    if not admitted.size:
+        return
+
+    def load_few(sha256: str) -> tuple[Bars, Sequence[DataWarning]]:
+        bars, warnings = load(sha256)
+        used = filter_bars(bars, spec.start, spec.end)
+        return truncate_bars(used, min(_WARM_BARS, used.n_bars)), warnings
+
+    SweepEvaluator(spec, load_few).evaluate(0, 1, admitted)
 
 
 def build_sweep_document(sweep: LocalSweep, top: int) -> dict[str, Any]:
@@ -192,14 +205,16 @@ class _Run:
 
     def work(self, n_threads: int) -> None:
         """Take chunks until none is left: a thread's body."""
-        size = _FIRST_CHUNK
+        size = min(_FIRST_CHUNK, -(-self.n_positions // n_threads))
+        least = size
         try:
-            while (taken := self._take(size, n_threads)) is not None:
+            while (taken := self._take(size, least, n_threads)) is not None:
                 started = time.perf_counter()
                 self.compute(*taken)
                 seconds = max(time.perf_counter() - started, 1e-6)
-                fitting = int((taken[1] - taken[0]) * _CHUNK_SECONDS / seconds)
-                size = max(1, min(fitting, 4 * size, _MAX_CHUNK))
+                rate = (taken[1] - taken[0]) / seconds
+                size = max(1, min(int(rate * _CHUNK_SECONDS), 16 * size, _MAX_CHUNK))
+                least = max(1, int(rate * _LAST_CHUNK_SECONDS))
         except _Stopped:
             pass
         except BaseException:
@@ -210,14 +225,15 @@ class _Run:
         """Let all threads end after their tile."""
         self._stopping.set()
 
-    def _take(self, size: int, n_threads: int) -> tuple[int, int] | None:
+    def _take(self, size: int, least: int, n_threads: int) -> tuple[int, int] | None:
         with self._lock:
             left = self.n_positions - self._next
             if left == 0:
                 return None
             first = self._next
             # Towards the end smaller ones, so that all threads end together.
-            self._next += min(size, max(1, left // (2 * n_threads)))
+            share = left if n_threads == 1 else left // (2 * n_threads)
+            self._next += min(left, size, max(least, share))
             return first, self._next
 
     def _check(self) -> None:

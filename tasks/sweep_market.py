@@ -20,7 +20,7 @@ from backtest.engine_config import (
 from rules.base_rule import BaseRule
 from rules.spec import DatasetRef
 from tasks.compute import merge_warnings, use_bars
-from tasks.sweep_signals import AxisGroup, build_part_signals
+from tasks.sweep_signals import AxisGroup, RuleSignals
 
 if TYPE_CHECKING:
     from rules.search_axes import Axis
@@ -62,7 +62,7 @@ class SweepMarket:
         space = spec.build_space()
         rows = IndicatorRows(self._bars.n_bars)
         n_points = space.n_points // len(spec.datasets)
-        self._parts = build_part_signals(rule, space.axes, space.fixed, self._bars, rows, n_points)
+        self._signals = RuleSignals(rule, space.axes, space.fixed, self._bars, rows, n_points)
         base = build_engine_config(spec.trading.model_dump(), self._bars.periods_per_year)
         self._configs = TradingConfigs(base, self._bars.periods_per_year, space.axes)
 
@@ -90,9 +90,10 @@ class SweepMarket:
         """
         from backtest.sweep import compute_combinations
 
-        found = [part.find(digits) for part in self._parts]
+        found = self._signals.find(digits)
         n = digits.shape[1]
-        if n > 1 and sum(table.n_bytes for table, _ in found) > _CALL_BYTES:
+        is_large = found is None or sum(table.n_bytes for table, _ in found) > _CALL_BYTES
+        if found is None or (n > 1 and is_large):
             halves = [self.compute(half) for half in (digits[:, : n // 2], digits[:, n // 2 :])]
             metrics, status = (np.concatenate(pair) for pair in zip(*halves, strict=True))
             return metrics, status
@@ -134,7 +135,7 @@ class TradingConfigs:
     def __init__(self, base: EngineConfig, periods_per_year: float, axes: Sequence[Axis]) -> None:
         self._base, self._periods_per_year = base, periods_per_year
         names = [axis.name for axis in axes if axis.group == "trading"]
-        self._group = AxisGroup(axes, names, {}, {}, "trading")
+        self._group = AxisGroup(axes, names, {}, {})
         self._kept = (
             self._build(np.arange(self._group.size))
             if self._group.size <= _MAX_KEPT_CONFIGS

@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 
 from backtest.bars import Bars
 from backtest.signal_events import SignalEvents, build_events, join_events
-from rules.base_rule import BaseRule, RuleOutput, SignalPart
+from rules.base_rule import BaseRule, RuleOutput
 from tasks.logs import get_logger
 
 if TYPE_CHECKING:
@@ -34,6 +33,9 @@ Columns = Mapping[str, NDArray[Any]]
 _MAX_PLACES = 2**20
 # Events that a part keeps between tiles, per dataset.
 _TABLE_BYTES = 16 * 2**20
+# Events that are computed at once, as far as one can tell before: a signal on every 16th bar.
+_BATCH_BYTES = 32 * 2**20
+_BYTES_PER_BAR = 5 / 16
 _FAULTS = (
     "",
     "events must lie on the bars, in their order, one on each",
@@ -56,8 +58,6 @@ class AxisGroup:
         Value of each of `names` that is no axis.
     dtypes : mapping of str to dtype
         Of the columns of fixed values.
-    group : {"params", "trading"}
-        Where the names belong.
     """
 
     def __init__(
@@ -66,13 +66,9 @@ class AxisGroup:
         names: Sequence[str],
         fixed: Mapping[str, Any],
         dtypes: Mapping[str, Any],
-        group: str,
     ) -> None:
-        self._axes = [
-            (row, axis)
-            for row, axis in enumerate(axes)
-            if axis.group == group and axis.name in names
-        ]
+        # No two axes of a space have one name, whatever group they are of.
+        self._axes = [(row, axis) for row, axis in enumerate(axes) if axis.name in names]
         swept = {axis.name for _, axis in self._axes}
         self._fixed = {name: fixed[name] for name in names if name not in swept}
         self._dtypes = dtypes
@@ -149,6 +145,26 @@ def join_tables(tables: Sequence[SignalTable]) -> SignalTable:
 _Compute = Callable[[AxisGroup, IntArray], SignalTable]
 
 
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What a part has of some numbers: a table, the place of each in it or -1, and what is not."""
+
+    numbers: IntArray
+    table: SignalTable
+    places: NDArray[np.int32]
+    missing: IntArray  # distinct, ascending
+
+    def join(self, found: SignalTable) -> tuple[SignalTable, NDArray[np.int32]]:
+        """Return table and places with the table of the missing ones."""
+        if not self.missing.size:
+            return self.table, self.places
+        first = self.table.events.n_signals
+        unknown = self.places < 0
+        places = self.places.copy()
+        places[unknown] = first + np.searchsorted(self.missing, self.numbers[unknown])
+        return (join_tables([self.table, found]) if first else found), places
+
+
 class PartSignals:
     """The signals of one part of a rule on one set of bars, kept while they are small.
 
@@ -156,67 +172,58 @@ class PartSignals:
     ----------
     group : AxisGroup
         What the part depends on.
-    compute : callable
-        ``compute(numbers)`` returns the table of those distinct signals, in their order.
     keep : bool
         Whether signals come again in later tiles.
     """
 
-    def __init__(
-        self, group: AxisGroup, compute: Callable[[IntArray], SignalTable], keep: bool
-    ) -> None:
-        self._group = group
-        self._compute = compute
+    def __init__(self, group: AxisGroup, keep: bool) -> None:
+        self.group = group
         self._lock = threading.Lock()
-        self._table = _EMPTY
-        # Place of each signal in the table, -1 for none; the table only grows until it is emptied.
+        # Joined where signals of several are asked for together, which in a grid is seldom.
+        self._tables: list[SignalTable] = []
+        self._n_signals = self._n_bytes = 0
+        # Place of each signal in the tables behind one another, -1 for none.
         self._places: NDArray[np.int32] | None = (
             np.full(group.size, -1, dtype=np.int32) if keep and group.size <= _MAX_PLACES else None
         )
-        self._n_emptied = 0
 
-    def find(self, digits: IntArray) -> tuple[SignalTable, NDArray[np.int32]]:
-        """Return a table and the place in it of each column of `digits`, shape (n_axes, n)."""
-        numbers = self._group.number(digits)
+    def look_up(self, digits: IntArray) -> _Look:
+        """Return what there is for each column of `digits`, shape (n_axes, n)."""
+        numbers = self.group.number(digits)
         if self._places is None:
-            return self._compute_all(numbers)
+            nowhere = np.full(numbers.size, -1, dtype=np.int32)
+            return _Look(numbers, _EMPTY, nowhere, np.unique(numbers))
+        table = _EMPTY
         with self._lock:
-            n_emptied = self._n_emptied
-            table, places = self._table, self._places[numbers]
-        unknown = numbers[places < 0]
+            places = self._places[numbers]
+            unknown = numbers[places < 0]
+            if unknown.size < numbers.size:
+                if len(self._tables) > 1:
+                    self._tables = [join_tables(self._tables)]
+                (table,) = self._tables
         if not unknown.size:
-            return table, places
+            return _Look(numbers, table, places, unknown)
         # Distinct ones in order: marking them is a tenth of the cost of sorting.
-        marked = np.zeros(self._group.size, np.bool_)
+        marked = np.zeros(self.group.size, np.bool_)
         marked[unknown] = True
-        missing = np.flatnonzero(marked)
-        found = self._compute(missing)  # without the lock: others may meanwhile compute theirs
+        return _Look(numbers, table, places, np.flatnonzero(marked))
+
+    def keep(self, missing: IntArray, found: SignalTable) -> None:
+        """Keep a table of signals for later tiles; if there is no room, instead of all others."""
+        if self._places is None or found.n_bytes > _TABLE_BYTES:
+            return
         with self._lock:
-            if self._n_emptied == n_emptied:
-                if self._table.n_bytes + found.n_bytes <= _TABLE_BYTES:
-                    start = self._table.events.n_signals
-                    self._places[missing] = np.arange(start, start + missing.size, dtype=np.int32)
-                    self._table = join_tables([self._table, found]) if start else found
-                    return self._table, self._places[numbers]
-                self._table = _EMPTY
+            if self._n_bytes + found.n_bytes > _TABLE_BYTES:
+                self._tables, self._n_signals, self._n_bytes = [], 0, 0
                 self._places.fill(-1)
-                self._n_emptied += 1
-        return self._compute_all(numbers)
-
-    def _compute_all(self, numbers: IntArray) -> tuple[SignalTable, NDArray[np.int32]]:
-        distinct, places = np.unique(numbers, return_inverse=True)
-        return self._compute(distinct), places.astype(np.int32)
+            stop = self._n_signals + missing.size
+            self._places[missing] = np.arange(self._n_signals, stop, dtype=np.int32)
+            self._tables.append(found)
+            self._n_signals, self._n_bytes = stop, self._n_bytes + found.n_bytes
 
 
-def build_part_signals(
-    rule: BaseRule,
-    axes: Sequence[Axis],
-    fixed: Mapping[str, Any],
-    bars: Bars,
-    rows: IndicatorRows,
-    n_points: int,
-) -> tuple[PartSignals, ...]:
-    """Return the parts of a rule's signal, one of all parameters for a rule without hook.
+class RuleSignals:
+    """All parts of a rule's signal, one of all its inputs for a rule without hook.
 
     Parameters
     ----------
@@ -225,52 +232,89 @@ def build_part_signals(
     n_points : int
         Of one dataset: a part with nearly as many signals is not worth keeping.
     """
-    dtypes = {item.name: _DTYPES[item.type] for item in rule.metadata.parameters}
 
-    def build(names: Sequence[str], compute: _Compute) -> PartSignals:
-        group = AxisGroup(axes, names, fixed, dtypes, "params")
-        return PartSignals(group, partial(compute, group), keep=2 * group.size <= n_points)
+    def __init__(
+        self,
+        rule: BaseRule,
+        axes: Sequence[Axis],
+        fixed: Mapping[str, Any],
+        bars: Bars,
+        rows: IndicatorRows,
+        n_points: int,
+    ) -> None:
+        self._rule, self._bars, self._rows = rule, bars, rows
+        dtypes = {item.name: _DTYPES[item.type] for item in rule.metadata.parameters}
+        dtypes |= dict.fromkeys(rule.metadata.reads, np.float64)
+        self._has_hook = bool(rule.signal_parts())
+        names = [part.parameters for part in rule.signal_parts()] or [tuple(dtypes)]
+        groups = [AxisGroup(axes, some, fixed, dtypes) for some in names]
+        self._parts = [PartSignals(group, keep=2 * group.size <= n_points) for group in groups]
 
-    parts = rule.signal_parts()
-    if not parts:
-        return (build(list(dtypes), partial(_compute_alone, rule, bars)),)
-    return tuple(
-        build(part.parameters, partial(_compute_batch, part, bars, rows)) for part in parts
-    )
+    def find(self, digits: IntArray) -> list[tuple[SignalTable, NDArray[np.int32]]] | None:
+        """Return, for each part, a table and the place in it of each column of `digits`.
 
+        None where that would be more signals than may be computed at once: ask for fewer columns.
+        """
+        looks = [part.look_up(digits) for part in self._parts]
+        n_bytes = sum(look.missing.size for look in looks) * self._bars.n_bars * _BYTES_PER_BAR
+        if digits.shape[1] > 1 and n_bytes > _BATCH_BYTES:
+            return None
+        missing = {i: look.missing for i, look in enumerate(looks) if look.missing.size}
+        # Without a lock: others may meanwhile compute theirs.
+        tables = self._compute(missing) if missing else {}
+        for i, table in tables.items():
+            self._parts[i].keep(missing[i], table)
+        return [look.join(tables.get(i, _EMPTY)) for i, look in enumerate(looks)]
 
-def _compute_batch(
-    part: SignalPart, bars: Bars, rows: IndicatorRows, group: AxisGroup, numbers: IntArray
-) -> SignalTable:
-    """Compute signals together; where that fails one by one, so that only some of them fail."""
-    from rules.sweep_hooks import TooManyRows
+    def _compute(self, missing: Mapping[int, IntArray]) -> dict[int, SignalTable]:
+        if not self._has_hook:
+            return {0: self._compute_alone(missing[0])}
+        try:
+            return self._compute_parts(missing)
+        except MemoryError:
+            raise
+        except Exception:  # noqa: BLE001  # whatever a rule raises; logged where it fails alone
+            return {part: self._compute_batch(part, some) for part, some in missing.items()}
 
-    def compute(some: IntArray) -> SignalEvents:
-        events = part.compute(bars, rows, group.build_columns(some))
-        check_events(events, some.size, bars.n_bars)
-        return events
+    def _compute_parts(self, missing: Mapping[int, IntArray]) -> dict[int, SignalTable]:
+        """Compute signals of several parts at one stroke."""
+        wanted = {i: self._parts[i].group.build_columns(some) for i, some in missing.items()}
+        found = self._rule.compute_parts(self._bars, self._rows, wanted)
+        for i, some in missing.items():
+            check_events(found[i], some.size, self._bars.n_bars)
+        return {
+            i: SignalTable(found[i], np.zeros(some.size, np.bool_)) for i, some in missing.items()
+        }
 
-    try:
-        return SignalTable(compute(numbers), np.zeros(numbers.size, np.bool_))
-    except MemoryError:
-        raise
-    except TooManyRows:
-        halves = np.array_split(numbers, 2)
-        return join_tables([_compute_batch(part, bars, rows, group, half) for half in halves])
-    except Exception:  # noqa: BLE001  # whatever a rule raises; it is logged where it fails alone
+    def _compute_batch(self, part: int, numbers: IntArray) -> SignalTable:
+        """Compute signals of a part; where that fails one by one, so that only some fail."""
+        from rules.sweep_hooks import TooManyRows
+
+        try:
+            return self._compute_parts({part: numbers})[part]
+        except MemoryError:
+            raise
+        except TooManyRows:
+            halves = np.array_split(numbers, 2)
+            return join_tables([self._compute_batch(part, half) for half in halves])
+        except Exception:  # noqa: BLE001  # whatever a rule raises; logged where it fails alone
+            return _compute_singly(
+                lambda one: self._compute_parts({part: one})[part].events,
+                self._parts[part].group,
+                numbers,
+            )
+
+    def _compute_alone(self, numbers: IntArray) -> SignalTable:
+        """Compute signals through `BaseRule.compute`."""
+        group = self._parts[0].group
+
+        def compute(one: IntArray) -> SignalEvents:
+            (params,) = group.build_rows(one)
+            events = _build_rule_events(self._rule.compute(self._bars, **params), self._bars.n_bars)
+            check_events(events, 1, self._bars.n_bars)
+            return events
+
         return _compute_singly(compute, group, numbers)
-
-
-def _compute_alone(rule: BaseRule, bars: Bars, group: AxisGroup, numbers: IntArray) -> SignalTable:
-    """Compute signals through `BaseRule.compute`."""
-
-    def compute(one: IntArray) -> SignalEvents:
-        (params,) = group.build_rows(one)
-        events = _build_rule_events(rule.compute(bars, **params), bars.n_bars)
-        check_events(events, 1, bars.n_bars)
-        return events
-
-    return _compute_singly(compute, group, numbers)
 
 
 def _compute_singly(

@@ -25,6 +25,7 @@ def build_rule_view(metadata: RuleMetadata) -> dict[str, Any]:
         "label": metadata.label,
         "deviations": list(metadata.deviations),
         "published_sample": metadata.published_sample and list(metadata.published_sample),
+        "reads": list(metadata.reads),
         "parameters": [_build_parameter(item) for item in metadata.parameters],
         "constraints": [
             {"left": item.left, "operator": item.operator, "right": item.right}

@@ -372,6 +372,7 @@ class RuleView(AnswerModel):
     label: Literal["", "exact", "adaptation"]
     deviations: list[str]
     published_sample: list[str] | None
+    reads: list[str] = Field(description="Trading settings that the signals depend on")
     parameters: list[ParameterView]
     constraints: list[ConstraintView]
 

@@ -1,4 +1,7 @@
-"""Momentum against the bill rate, decided at month ends: time-series and absolute momentum.
+"""Momentum against bills, decided at month ends: time-series and absolute momentum.
+
+Bills return ``cash_rate``, the interest that idle cash earns: the account and the signal know one
+rate.
 
 Returns over months are ``month-end close / month-end close k month ends earlier - 1``; `month_ends`
 says on which bar a month is decided.
@@ -30,10 +33,7 @@ if TYPE_CHECKING:
     from rules.paper_rules.shared import Params
     from rules.sweep_hooks import IndicatorRows
 
-_CONSTANT_BILLS = "The bill rate is one constant, bill_rate; cash itself earns what cash_rate says."
-_BILL_RATE = build_fraction(
-    "bill_rate", 0.0, "Return per year of bills, which the return must exceed", -0.1, 1
-)
+_CONSTANT_BILLS = "The bill rate is one constant, cash_rate, which is 0 unless set."
 # Their ex-ante volatility: a centre of mass of 60 days, 261 trading days a year.
 _CENTER_OF_MASS = 60.0
 _DAYS_PER_YEAR = 261.0
@@ -45,7 +45,7 @@ class TsmomRule(BaseRule):
 
     At each month end, with R the return over the last `lookback_months` months, none skipped: long
     where R exceeds the return of bills over the same time, short where it falls short of it, flat
-    where both are equal. Bills return ``(1 + bill_rate)^(lookback_months / 12) - 1``. BUY, SELL and
+    where both are equal. Bills return ``(1 + cash_rate)^(lookback_months / 12) - 1``. BUY, SELL and
     EXIT where the position changes.
 
     ``sizing=volatility`` gives each entry the weight ``min(1, target_volatility / s)``; s is the
@@ -60,7 +60,6 @@ class TsmomRule(BaseRule):
         summary="Long after a 12-month return above the bill rate, short after one below; monthly",
         parameters=(
             build_months("lookback_months", 12, "Months of the past return"),
-            _BILL_RATE,
             Parameter(
                 "sizing",
                 "choice",
@@ -86,19 +85,21 @@ class TsmomRule(BaseRule):
         ),
         # The authors' own factor returns of the paper run from January 1985 to December 2009.
         published_sample=("1985-01-01", "2009-12-31"),
+        version="2",
+        reads=("cash_rate",),
     )
 
     def warmup_bars(self, **params: Any) -> int:
         """Return the earliest bar that can be month end `lookback_months`, counted from 0."""
         return int(params["lookback_months"])
 
-    def compute(self, bars: Bars, **params: Any) -> RuleOutput:
+    def compute(self, bars: Bars, *, cash_rate: float = 0.0, **params: Any) -> RuleOutput:
         """Compute signals from month-end closes, weights from all closes."""
         from rules.paper_rules.month_ends import find_month_ends, spread_return
 
         months = find_month_ends(bars)
         lookback = params["lookback_months"]
-        signal = _compute_momentum(months, lookback, params["bill_rate"], True, bars.n_bars)
+        signal = _compute_momentum(months, lookback, cash_rate, True, bars.n_bars)
         weight = None
         if params["sizing"] == "volatility":
             weight = _compute_weight(_compute_volatility(bars), params["target_volatility"])
@@ -125,7 +126,7 @@ class TsmomRule(BaseRule):
 
             return collect_columns(bars.n_bars, target.size, fill, weighted=True)
 
-        names = ("lookback_months", "bill_rate", "sizing", "target_volatility")
+        names = ("lookback_months", "cash_rate", "sizing", "target_volatility")
         return (SignalPart(names, compute_signals),)
 
 
@@ -134,7 +135,7 @@ class AbsoluteMomentumRule(BaseRule):
     """Absolute momentum.
 
     At each month end long where the return over the last `lookback_months` months exceeds that of
-    bills, ``(1 + bill_rate)^(lookback_months / 12) - 1``, else in cash. BUY and EXIT where that
+    bills, ``(1 + cash_rate)^(lookback_months / 12) - 1``, else in cash. BUY and EXIT where that
     changes.
     """
 
@@ -142,26 +143,28 @@ class AbsoluteMomentumRule(BaseRule):
         name="absolute_momentum",
         title="Absolute momentum",
         summary="Long after a 12-month return above the bill rate, else cash; decided monthly",
-        parameters=(build_months("lookback_months", 12, "Months of the past return"), _BILL_RATE),
+        parameters=(build_months("lookback_months", 12, "Months of the past return"),),
         source=(
             "Gary Antonacci, Absolute Momentum: A Simple Rule-Based Strategy and Universal "
             "Trend-Following Overlay, SSRN 2244633, 2013"
         ),
         label="exact",
         deviations=(AT_THE_CLOSE, _CONSTANT_BILLS),
+        version="2",
+        reads=("cash_rate",),
     )
 
     def warmup_bars(self, **params: Any) -> int:
         """Return the earliest bar that can be month end `lookback_months`, counted from 0."""
         return int(params["lookback_months"])
 
-    def compute(self, bars: Bars, **params: Any) -> RuleOutput:
+    def compute(self, bars: Bars, *, cash_rate: float = 0.0, **params: Any) -> RuleOutput:
         """Compute signals from month-end closes."""
         from rules.paper_rules.month_ends import find_month_ends, spread_return
 
         months = find_month_ends(bars)
         lookback = params["lookback_months"]
-        signal = _compute_momentum(months, lookback, params["bill_rate"], False, bars.n_bars)
+        signal = _compute_momentum(months, lookback, cash_rate, False, bars.n_bars)
         return RuleOutput(
             signal, indicators={"past_return": spread_return(months, lookback, bars.n_bars)}
         )
@@ -173,26 +176,26 @@ class AbsoluteMomentumRule(BaseRule):
             from rules.sweep_hooks import collect_columns
 
             fill = _build_momentum_fill(bars, params, False)
-            return collect_columns(bars.n_bars, params["bill_rate"].size, fill)
+            return collect_columns(bars.n_bars, params["cash_rate"].size, fill)
 
-        return (SignalPart(("lookback_months", "bill_rate"), compute_signals),)
+        return (SignalPart(("lookback_months", "cash_rate"), compute_signals),)
 
 
-def _compute_growth(bill_rate: float, lookback: int) -> float:
+def _compute_growth(cash_rate: float, lookback: int) -> float:
     """Return what bills grow to over the lookback; exactly 1 + rate over 12 months."""
-    growth: float = (1.0 + bill_rate) ** (lookback / 12)
+    growth: float = (1.0 + cash_rate) ** (lookback / 12)
     return growth
 
 
 def _compute_momentum(
-    months: MonthEnds, lookback: int, bill_rate: float, goes_short: bool, n_bars: int
+    months: MonthEnds, lookback: int, cash_rate: float, goes_short: bool, n_bars: int
 ) -> NDArray[np.int8]:
     import numpy as np
 
     from rules.paper_rules import kernels
 
     signal = np.zeros(n_bars, dtype=np.int8)
-    growth = _compute_growth(bill_rate, lookback)
+    growth = _compute_growth(cash_rate, lookback)
     kernels.fill_momentum(months.close, lookback, growth, goes_short, months.decided, signal)
     return signal
 
@@ -203,10 +206,10 @@ def _build_momentum_fill(bars: Bars, params: Params, goes_short: bool) -> Any:
     from rules.paper_rules.month_ends import find_month_ends
 
     months = find_month_ends(bars)
-    lookback, bill_rate = params["lookback_months"].tolist(), params["bill_rate"].tolist()
+    lookback, cash_rate = params["lookback_months"].tolist(), params["cash_rate"].tolist()
 
     def fill(i: int, out: NDArray[np.int8]) -> None:
-        growth = _compute_growth(bill_rate[i], lookback[i])
+        growth = _compute_growth(cash_rate[i], lookback[i])
         kernels.fill_momentum(months.close, lookback[i], growth, goes_short, months.decided, out)
 
     return fill

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from rules.search_space import SearchSpace
 from tests.support.web import Web, build_web, inline_web, web
 from webapp.sweep_schemas import (
     SweepEstimate,
@@ -74,6 +75,20 @@ def test_a_finished_sweep_shows_counts_hash_best_and_plateau(inline_web: Web) ->
     assert view.plateau is not None
     assert view.chunks.total == view.chunks.done >= 1
     assert view.seconds is not None
+
+
+def test_constraints_that_no_point_meets_fail_the_sweep_where_points_are_too_many_to_count(
+    inline_web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SearchSpace, "count_admitted", lambda *_: None)
+    search = {"method": "adaptive", "n": 5}  # a grid is counted up to the limit of combinations
+    sweep_id = submit(inline_web, where="window * oversold == 101.5", search=search)
+    view = inline_web.client.get(f"{PATH}/{sweep_id}").json
+    assert view["state"] == "failed"
+    assert view["error"]["code"] == "invalid_input"
+    (error,) = view["error"]["errors"]
+    assert error["field"] == "where"
+    assert error["message"] == "no point that meets all of it was found; widen a range"
 
 
 def test_an_estimate_counts_and_stores_nothing(web: Web) -> None:

@@ -96,6 +96,19 @@ def test_a_monthly_rule_looks_at_no_bar_of_the_next_month(name, datasets):
         check_no_lookahead(rule, bars, validate_params(rule.metadata, {}), cuts)
 
 
+@pytest.mark.parametrize("name", QUICK)
+def test_a_file_that_ends_with_a_month_gives_the_signals_of_the_longer_one(name, datasets):
+    # Unlike a truncated replay, a shorter file has a spacing and a year of its own.
+    rule = RULES[name]
+    params = validate_params(rule.metadata, QUICK[name])
+    for bars in datasets.values():
+        signal = rule.compute(bars, **params).signal
+        for kept in list_month_ends(bars)[1::3]:
+            columns = (bars.timestamps, bars.open, bars.high, bars.low, bars.close)
+            short, _ = build_bars(*(column[:kept] for column in columns))
+            np.testing.assert_array_equal(rule.compute(short, **params).signal, signal[:kept])
+
+
 def test_all_the_published_rules_are_there():
     assert sorted(PAPER_RULES) == [
         "absolute_momentum",

@@ -17,6 +17,7 @@ from rules.rule_validator import (
     truncate_bars,
     validate_params,
 )
+from rules.spec import TradingSpec
 from storage.bar_files import load_bar_file
 
 DATA = Path(__file__).parents[2] / "data"
@@ -113,6 +114,8 @@ def test_a_rule_tells_what_it_needs_and_does(rule):
         assert 0 < len(parameter.help) <= 100
         assert len(get_extremes(parameter)) >= 2
     assert list(validate_params(metadata, {})) == [item.name for item in metadata.parameters]
+    for name in metadata.reads:
+        assert isinstance(getattr(TradingSpec(), name), float), "a trading setting, a number"
 
 
 def test_output_is_well_formed_and_the_rule_acts(rule, bars):

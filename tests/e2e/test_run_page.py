@@ -394,8 +394,8 @@ def test_a_published_rule_shows_its_source_deviations_and_performance_after_its_
     publication = page.locator(".publication")
     expect(publication).to_contain_text("Journal of Financial Economics 104(2), 2012")
     expect(publication).to_contain_text("exact: the published signal")
-    expect(publication).to_contain_text("constant, bill_rate")
-    expect(page.locator("#rule-version")).to_have_text("v1 · exact")
+    expect(publication).to_contain_text("constant, cash_rate")
+    expect(page.locator("#rule-version")).to_have_text("v2 · exact")
     # The 10-day rule's sample ended before these bars begin: a dash, and why.
     visit.open_run("stats", rule="bll_fixed_ma")
     expect(split.locator("tr[data-metric=sharpe] td").first).to_have_text("–")

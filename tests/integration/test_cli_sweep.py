@@ -171,6 +171,9 @@ def test_sweeps_of_a_platform_are_listed_shown_and_deleted(
 
 
 BAD_FLAGS = {
+    "empty space": ((), "-p = {}: is empty; give a parameter or a trading setting several"),
+    "setting as parameter": (("-p", "fee_rate=0,0.1"), "write it as --fee-rate"),
+    "too many for a guided search": (("-p", "window=2:9", "--adaptive", "99999"), "use --random"),
     "unknown parameter": (("-p", "windw=2:5"), "-p windw = '2:5'"),
     "step 0": (("-p", "window=2:5:0"), "-p window = '2:5:0'"),
     "wrong sign": (("-p", "window=9:5"), "-p window = '9:5'"),
@@ -261,6 +264,11 @@ def test_a_part_of_the_space_is_searched_the_same_way_each_time(cli: Cli, search
     assert first["top"] == second["top"]
 
 
+def _holds_file_in(pid: int, folder: Path) -> bool:
+    names = [os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir()]
+    return any(name.startswith(f"{folder}/") and name.endswith("(deleted)") for name in names)
+
+
 def test_an_interrupted_sweep_ends_with_130_and_leaves_no_file(folder: Path) -> None:
     process = subprocess.Popen(
         [
@@ -274,7 +282,9 @@ def test_an_interrupted_sweep_ends_with_130_and_leaves_no_file(folder: Path) -> 
         stderr=subprocess.PIPE,
         text=True,
     )
-    time.sleep(4)
+    # It computes once its results have a file, which has no name.
+    wait_until(lambda: _holds_file_in(process.pid, folder), 60, "the sweep computes")
+    time.sleep(1)
     os.kill(process.pid, signal.SIGINT)
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors

@@ -198,13 +198,13 @@ def spread(months: list[tuple[int, float]], positions: list[int], n_bars: int) -
     return signals
 
 
-def momentum(months, n_bars, *, lookback_months, bill_rate, goes_short):
+def momentum(months, n_bars, *, lookback_months, cash_rate, goes_short):
     positions = []
     for k in range(len(months)):
         position = 0
         if k >= lookback_months:
             growth = months[k][1] / months[k - lookback_months][1]
-            bills = (1 + bill_rate) ** (lookback_months / 12)
+            bills = (1 + cash_rate) ** (lookback_months / 12)
             position = 1 if growth > bills else (-1 if growth < bills and goes_short else 0)
         positions.append(position)
     return spread(months, positions, n_bars)

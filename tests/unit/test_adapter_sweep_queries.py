@@ -152,6 +152,7 @@ def test_a_heat_map_that_makes_no_sense_is_refused(changes: dict, field: str) ->
     with pytest.raises(InputError) as caught:
         compute_heatmap(sweep.columns, sweep.spec, **wanted)
     assert [error.field for error in caught.value.errors] == [field]
+    assert "None" not in caught.value.errors[0].message, "an option without value reads off"
 
 
 def test_fixed_values_are_read_from_text_as_in_a_form() -> None:

@@ -98,8 +98,7 @@ def test_the_same_history_and_seed_ask_the_same():
     ],
 )
 def test_it_ends_when_every_admitted_point_is_visited(parts):
-    body = {"space": {}, **parts}
-    spec = build(10_000, **body)
+    spec = build(10_000, **parts)
     space = spec.build_space()
     points, objective = NOTHING
     for _ in range(20):

@@ -36,7 +36,8 @@ def build_months(close: list[float]) -> Bars:
 def run_rule(name: str, bars: Bars, **params: Any) -> RuleOutput:
     rule = get_rule(name)
     assert rule is not None
-    return rule.compute(bars, **validate_params(rule.metadata, params))
+    settings = {name: params.pop(name) for name in rule.metadata.reads if name in params}
+    return rule.compute(bars, **validate_params(rule.metadata, params), **settings)
 
 
 def list_events(name: str, bars: Bars, **params: Any) -> dict[int, int]:
@@ -185,13 +186,13 @@ def test_time_series_momentum_follows_the_sign_of_the_twelve_month_return():
     assert list_events("absolute_momentum", bars) == {12: BUY, 14: EXIT}
 
 
-def test_momentum_must_exceed_the_bill_rate_of_the_same_time():
+def test_momentum_must_exceed_the_cash_rate_of_the_same_time():
     closes = [100.0] * 12 + [104.0, 106.0]
-    assert list_events("tsmom", build_months(closes), bill_rate=0.05) == {12: SELL, 13: BUY}
-    assert list_events("absolute_momentum", build_months(closes), bill_rate=0.05) == {13: BUY}
+    assert list_events("tsmom", build_months(closes), cash_rate=0.05) == {12: SELL, 13: BUY}
+    assert list_events("absolute_momentum", build_months(closes), cash_rate=0.05) == {13: BUY}
     # Over 6 months bills return 2.47 %.
     half = [100.0] * 6 + [102.4, 102.5]
-    params = {"bill_rate": 0.05, "lookback_months": 6}
+    params = {"cash_rate": 0.05, "lookback_months": 6}
     assert list_events("absolute_momentum", build_months(half), **params) == {7: BUY}
 
 

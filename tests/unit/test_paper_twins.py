@@ -66,7 +66,7 @@ def compute_twin(name: str, bars: Bars, params: dict[str, Any]) -> list[int]:
         return daily[name](close, **params)
     months = twins.find_months(list_dates(bars), close, bars.spacing)
     if name in ("tsmom", "absolute_momentum"):
-        kept = {key: params[key] for key in ("lookback_months", "bill_rate")}
+        kept = {key: params[key] for key in ("lookback_months", "cash_rate")}
         return twins.momentum(months, bars.n_bars, **kept, goes_short=name == "tsmom")
     if name == "faber_timing":
         return twins.faber(months, bars.n_bars, months_averaged=params["months"])
@@ -82,7 +82,7 @@ def draw_params(name: str, rng: random.Random) -> dict[str, Any]:
     entry = rng.randint(exit_, 24)
     band = rng.choice([0.0, 0.01, 0.04])
     averages = {"short": short, "long": rng.randint(short + 1, 15), "band": band}
-    momentum = {"lookback_months": rng.randint(1, 7), "bill_rate": rng.choice([0.0, 0.03, -0.02])}
+    momentum = {"lookback_months": rng.randint(1, 7), "cash_rate": rng.choice([0.0, 0.03, -0.02])}
     two = {"formation_months": rng.randint(1, 7), "holding_months": rng.randint(1, 7)}
     return {
         "bll_variable_ma": averages,
@@ -132,6 +132,13 @@ def find_rule(name: str) -> BaseRule:
     return rule
 
 
+def complete_inputs(rule: BaseRule, drawn: dict[str, Any]) -> dict[str, Any]:
+    """Return what `compute` takes: complete parameters, and the trading settings that it reads."""
+    names = [item.name for item in rule.metadata.parameters]
+    params = validate_params(rule.metadata, {k: v for k, v in drawn.items() if k in names})
+    return {**params, **{name: drawn.get(name, 0.0) for name in rule.metadata.reads}}
+
+
 @pytest.mark.parametrize("name", DAILY)
 @settings(deadline=None, max_examples=60)
 @given(seed=st.integers(0, 10**6), n_bars=st.integers(2, 250))
@@ -139,7 +146,7 @@ def test_a_daily_rule_signals_where_its_twin_does(name, seed, n_bars):
     rng = random.Random(seed)
     bars = build_walk(list_days("nyse", rng.randrange(15_000), n_bars), seed)
     rule = find_rule(name)
-    params = validate_params(rule.metadata, draw_params(name, rng))
+    params = complete_inputs(rule, draw_params(name, rng))
     signal = rule.compute(bars, **params).signal
     assert signal.tolist() == compute_twin(name, bars, params)
     assert not signal[: rule.warmup_bars(**params)].any()
@@ -152,7 +159,7 @@ def test_a_monthly_rule_signals_where_its_twin_does(name, seed, kind, n_bars):
     rng = random.Random(seed)
     bars = build_walk(list_days(kind, rng.randrange(13_000), n_bars), seed)
     rule = find_rule(name)
-    params = validate_params(rule.metadata, draw_params(name, rng))
+    params = complete_inputs(rule, draw_params(name, rng))
     signal = rule.compute(bars, **params).signal
     assert signal.tolist() == compute_twin(name, bars, params)
     assert not signal[: rule.warmup_bars(**params)].any()
@@ -181,14 +188,16 @@ def test_the_sweep_hook_of_a_rule_has_the_bits_of_its_computation(name):
     rule = find_rule(name)
     rng = random.Random(1)
     bars = build_walk(list_days("nyse", 12_000, 700), 4)
-    cases = [validate_params(rule.metadata, draw_params(name, rng)) for _ in range(25)]
-    cases.append(validate_params(rule.metadata, {}))
+    cases = [complete_inputs(rule, draw_params(name, rng)) for _ in range(25)]
+    cases.append(complete_inputs(rule, {}))
     (part,) = rule.signal_parts()
     assert set(part.parameters) == set(cases[0]), "one part depends on everything"
     columns: dict[str, Any] = {}
     for item in rule.metadata.parameters:
         kind = {"int": np.int64, "float": np.float64, "choice": object}[item.type]
         columns[item.name] = np.array([case[item.name] for case in cases], dtype=kind)
+    for read in rule.metadata.reads:
+        columns[read] = np.array([case[read] for case in cases])
     events = part.compute(bars, IndicatorRows(bars.n_bars), columns)
     assert events.n_signals == len(cases)
     for i, case in enumerate(cases):

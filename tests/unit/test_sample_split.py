@@ -91,6 +91,12 @@ def test_ruin_leaves_no_growth_to_speak_of_and_nothing_after_it():
     assert [later[name] for name in FIGURES] == [None] * 5
 
 
+def test_growth_per_year_beyond_float64_is_undefined_and_no_error():
+    part = measure_part(100.0, np.array([110.0, 130.0]), 1e7, 0.0)
+    assert part["cagr"] is None
+    assert part["total_return"] == pytest.approx(0.3)
+
+
 def test_the_whole_run_as_one_part_has_the_runs_own_metrics():
     from backtest.bars import build_bars
     from rules.spec import parse_run_request

@@ -111,7 +111,7 @@ def test_every_trading_setting_can_be_swept():
 
 FORMS = "write a number, a range as 2:50 or 2:50:2, or a list as 10,14,21"
 WINDOW = "must be a whole number from 2 to 10000 bars"
-OFF = ", or leave it empty for off"
+OFF = ", or write off to switch it off"
 
 
 @pytest.mark.parametrize(
@@ -121,6 +121,11 @@ OFF = ", or leave it empty for off"
         ("window", [], [], f"is empty; {FORMS}"),
         ("window", "2,,3", "", f"has an empty place in the list; {FORMS}"),
         ("window", "2:9:0", "2:9:0", "the step must not be 0; write 2:9:1 for example"),
+        ("window", "9:2:0", "9:2:0", "the step must not be 0; write 9:2:-1 for example"),
+        ("level", "0.5:0.1:0", "0.5:0.1:0",
+         "the step must not be 0; write 0.5:0.1:-0.04 for example"),
+        ("window", ",", "", "has an empty place in the list; write a number, a range as 2:50 or "
+                            "2:50:2, or a list as 10,14,21"),
         (
             "window", "2:9:-1", "2:9:-1",
             "the step has the wrong sign: -1 never leads from 2 to 9; write 2:9:1",
@@ -365,7 +370,8 @@ def test_a_rule_without_parameters_says_so():
     [
         ({"size": "0.5,3"}, "percent takes a fraction in (0, 1], and 3 is not; write 0.03 for 3 %"),
         ({"size": "1:500:100", "size_type": "percent,shares"},
-         "percent takes a fraction in (0, 1], and 401 is not; or sweep the size types apart"),
+         "percent takes a fraction in (0, 1], and 401 is not; lower it, or choose size_type "
+         "value or shares; or sweep the size types apart"),
         ({"size": 50},
          "percent takes a fraction in (0, 1], and 50 is not; write 0.5 for 50 %"),
     ],

@@ -396,3 +396,10 @@ def test_a_space_within_the_limit_passes():
     assert find_error(check, build(), Search("random", 11), 10) == (
         "search.n", 11, "is above the limit of 10 combinations; lower it",
     )  # fmt: skip
+
+
+def test_a_space_too_large_to_count_at_once_is_counted_before_anything_is_queued(monkeypatch):
+    space = build("macd", fast="2:9", slow="3:9")
+    monkeypatch.setattr(type(space), "count_admitted", lambda _, limit: 0 if limit > 10**7 else 1)
+    with pytest.raises(InputError, match="none of the 56 points meets all of it"):
+        check(space, Search(), 10**8)

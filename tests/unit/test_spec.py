@@ -73,7 +73,7 @@ def test_whole_numbers_are_taken_where_a_fraction_is_asked_for():
     assert type(trading.initial_cash) is float
 
 
-OFF = ", or leave it empty for off"
+OFF = ", or leave it empty to switch it off"
 
 
 @pytest.mark.parametrize(

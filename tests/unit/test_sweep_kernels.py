@@ -18,7 +18,7 @@ from backtest.sweep import (
     build_config_matrix,
     compute_combinations,
 )
-from backtest.sweep_walk import repeat_add
+from backtest.sweep_sums import repeat_add
 from tests.support.engine_tables import FREE
 from tests.support.engine_twin import measure_twin, run_twin
 from tests.unit.test_engine_twin import build_walk, tradings

@@ -13,7 +13,9 @@ from adapters.sweep_columns import HEADLINE_METRICS, MemoryColumns
 from adapters.sweep_hash import compute_result_sha256
 from adapters.sweep_summary import build_sweep_summary
 from backtest.bars import Bars
+from backtest.errors import InputError
 from rules.adaptive_search import ADAPTIVE_BATCH
+from rules.search_space import SearchSpace
 from rules.sweep_spec import SweepSpec, parse_sweep_request
 from storage.bar_files import load_bar_file
 from tasks import sweep_local
@@ -125,6 +127,16 @@ def test_progress_is_told_from_the_calling_thread_and_ends_complete(aapl):
     assert tellers == {threading.current_thread().name}
     assert seen[-1] == (n, n)
     assert seen == sorted(seen)
+
+
+def test_constraints_that_no_point_meets_are_told_at_the_end_where_points_are_too_many(
+    aapl, monkeypatch
+):
+    monkeypatch.setattr(SearchSpace, "count_admitted", lambda *_: None)
+    spec = build_spec(aapl, where="window * oversold == 101.5")
+    assert spec.n_combinations is None
+    with pytest.raises(InputError, match="none of the 1,452 points meets all of it"):
+        run_local_sweep(spec, lambda _: aapl)
 
 
 def test_who_is_told_of_progress_may_stop_the_sweep(aapl, monkeypatch):

@@ -128,6 +128,32 @@ def test_a_body_that_is_no_object_is_refused():
     assert list_errors([1]) == [("body", "send a JSON object")]
 
 
+@pytest.mark.parametrize("nothing", [{}, {"space": {}}, {"trading": {"fee_rate": 0.01}}])
+def test_a_space_that_names_nothing_is_refused(nothing):
+    remedy = (
+        "is empty; give a parameter or a trading setting several values, as 2:50 or 10,14,21, or "
+        "run a single backtest"
+    )
+    assert list_errors({"dataset": "AAPL", "rule": "rsi", **nothing}) == [("space", remedy)]
+
+
+@pytest.mark.parametrize(
+    "something",
+    [
+        {"space": {"window": 14}},
+        {"trading": {"fee_rate": "0,0.01"}},
+        {"dataset": None, "datasets": ["AAPL", "IBM"]},
+    ],
+)
+def test_one_value_that_is_named_settings_or_datasets_are_a_space(something):
+    assert parse(**something).search.method == "grid"
+
+
+def test_of_a_thousand_faults_in_one_list_twenty_are_told():
+    wrong = [f"x{i}" for i in range(1000)]
+    assert len(list_errors({"dataset": "AAPL", "rule": "rsi", "space": {"window": wrong}})) == 20
+
+
 def test_an_unknown_rule_is_answered_with_a_suggestion():
     ((field, message),) = list_errors({"dataset": "AAPL", "rule": "ris"})
     assert field == "rule"

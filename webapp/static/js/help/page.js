@@ -23,7 +23,7 @@ fill($("#help-figures"), GROUPS.map(([title, names]) => h("table", { class: "gri
 if (location.hash) $(location.hash)?.scrollIntoView();
 
 function describeSource({ source, label, published_sample: sample }) {
-  const years = sample ? `; published sample ${sample.join(" to ")}` : "";
+  const years = sample ? `; published sample ${sample.join(" to ")}` : "; no published sample is known";
   return label ? `${source} (${label}${years})` : source;
 }
 

@@ -40,12 +40,13 @@ export function sampleTable({ sample }) {
  * @param {Object} summary
  * @returns {HTMLElement|null}
  */
-export function publicationTable({ rule }) {
+export function publicationTable({ rule, sample }) {
   if (!rule.source) return null;
   const row = (name, text) => h("tr", {}, h("th", { scope: "row", text: name }), h("td", { class: "wrap", text }));
   return h("table", { class: "grid key-table publication" },
     h("caption", {}, "Publication"),
     h("tbody", {}, row("source", rule.source),
       rule.label && row("label", `${rule.label}: ${LABELS[rule.label]}`),
+      rule.label && !sample && row("sample", "not known: the abstract gives no dates, or no sample was published"),
       (rule.deviations || []).map((text) => row("deviation", text))));
 }

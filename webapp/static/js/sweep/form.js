@@ -156,7 +156,7 @@ export class SweepForm {
       : h("p", { class: "field-help", text: "this rule takes none; sweep its trading" }));
     const own = rule.constraints.map((item) => `${item.left} ${item.operator} ${item.right}`);
     $("#where-help").textContent = own.length ? `rule's own: ${own.join(", ")}`
-      : `for example ${rule.parameters[0]?.name || "stop_loss"} < ${rule.parameters[1]?.name || "take_profit"}`;
+      : `for example ${findComparable(rule.parameters).join(" < ")}`;
   }
 
   showDataset() {
@@ -316,6 +316,16 @@ export class SweepForm {
     document.body.classList.add("is-form-open");
     [...this.form.elements].find((element) => bad.includes(element))?.focus();
   }
+}
+
+/** Two numbers of one unit, which it makes sense to compare. */
+function findComparable(fields) {
+  const numbers = fields.filter((field) => field.type === "int" || field.type === "float");
+  for (const [i, field] of numbers.entries()) {
+    const other = numbers.slice(i + 1).find((later) => later.type === field.type && later.unit === field.unit);
+    if (other) return [field.name, other.name];
+  }
+  return ["stop_loss", "take_profit"];
 }
 
 /** A number where the text is one; anything else is left for the server to refuse in words. */
