@@ -16,10 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapters.sweep_hash import compute_result_sha256
-from adapters.sweep_plateau import find_plateau
-from adapters.sweep_ranking import query_ranking
-from adapters.sweep_rows import build_row
-from adapters.sweep_tops import gather_rows
 from backtest.bars import Bars, DataWarning, filter_bars
 from rules.optimizer import describe_unmet
 from rules.rule_validator import truncate_bars
@@ -145,37 +141,6 @@ def warm_combination(spec: SweepSpec, load: LoadBars) -> None:
         return truncate_bars(used, min(_WARM_BARS, used.n_bars)), warnings
 
     SweepEvaluator(spec, load_few).evaluate(0, 1, admitted)
-
-
-def build_sweep_document(sweep: LocalSweep, top: int) -> dict[str, Any]:
-    """Return the object of ``sweep --json`` with the best `top` rows by the objective."""
-    spec, columns = sweep.spec, sweep.columns
-    ranking = query_ranking(columns, spec, spec.objective, limit=top, min_trades=spec.min_trades)
-    return {
-        "n_combinations": sweep.n_combinations,
-        "n_excluded": sweep.n_excluded,
-        "n_failed": sweep.n_failed,
-        "seconds": sweep.seconds,
-        "result_sha256": sweep.result_sha256,
-        "objective": spec.objective,
-        "top": [
-            {name: row[name] for name in row if name not in ("rank", "near")}
-            for row in ranking["rows"]
-        ],
-        "plateau": _build_plateau(sweep),
-        "spec": spec.to_json_dict(),
-        "warnings": sweep.warnings,
-    }
-
-
-def _build_plateau(sweep: LocalSweep) -> dict[str, Any] | None:
-    spec, columns = sweep.spec, sweep.columns
-    found = find_plateau(columns, spec, spec.objective, spec.min_trades)
-    if found is None:
-        return None
-    _, values = gather_rows(columns, np.array([found["position"]]))
-    row = build_row(spec, found["point"], values[0].tolist())
-    return {**row, "score": found["score"], "n_neighbours": found["n_neighbours"]}
 
 
 class _Stopped(Exception):

@@ -14,13 +14,14 @@ from adapters.sweep_hash import compute_result_sha256
 from adapters.sweep_summary import build_sweep_summary
 from backtest.bars import Bars
 from backtest.errors import InputError
+from cli.sweep_document import build_sweep_document
 from rules.adaptive_search import ADAPTIVE_BATCH
 from rules.search_space import SearchSpace
 from rules.sweep_spec import SweepSpec, parse_sweep_request
 from storage.bar_files import load_bar_file
 from tasks import sweep_local
 from tasks.sweep_compute import SweepEvaluator, build_local_sweep_spec
-from tasks.sweep_local import LocalSweep, build_sweep_document, run_local_sweep
+from tasks.sweep_local import LocalSweep, run_local_sweep
 from tasks.sweep_spool import ColumnSpool
 
 ROOT = Path(__file__).parents[2]
