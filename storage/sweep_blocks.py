@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, bindparam, insert, select
 
-from storage.blobs import BLOCK_BYTES, pack_array, unpack_array
+from storage.blobs import BLOCK_BYTES, pack_array, pack_arrays, unpack_array
 from storage.repository import Repository
 from storage.sweep_records import ChunkResult, Floats
 from storage.sweep_tables import SWEEP_METRICS, sweep_blocks, sweep_chunks, sweeps
@@ -80,9 +80,8 @@ def pack_blocks(result: ChunkResult) -> PackedBlocks:
     """Compress the columns of a chunk; a status that is 0 throughout takes no row at all."""
     n_excluded = int(np.count_nonzero(result.status == _EXCLUDED))
     n_failed = int(np.count_nonzero(result.status > _EXCLUDED))
-    blobs = {
-        name: pack_array(result.metrics[:, number]) for number, name in enumerate(SWEEP_METRICS)
-    }
+    columns = pack_arrays(result.metrics[:, number] for number in range(len(SWEEP_METRICS)))
+    blobs = dict(zip(SWEEP_METRICS, columns, strict=True))
     if n_excluded or n_failed:
         blobs[_STATUS] = pack_array(result.status)
     if result.keep_points:
