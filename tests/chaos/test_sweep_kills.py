@@ -14,7 +14,7 @@ from storage.database import create_database
 from storage.store import Store
 from storage.sweep_records import SweepRecord
 from storage.sweep_tables import SWEEP_METRICS, sweep_blocks, sweep_chunks
-from tasks.celery_app import send_chunk, send_finish
+from tasks.messages import send_chunk, send_finish
 from tasks.settings import Settings
 from tasks.sweeps import pause_sweep, resume_sweep
 from tests.support.datasets import add_aapl
