@@ -42,6 +42,7 @@ from tests.support.worker import ServiceProcess
 SPACE = {"window": "3:42", "oversold": "10.25:35:0.25", "overbought": "60.1:85:0.1"}
 # A run that is submitted while everything is up ends within this long. [s]
 RUN_SECONDS = 2.0
+_RUN_PAUSE_SECONDS = 2.0
 # Of a worker's process, and of the web's. [MB]
 WORKER_MB, WEB_MB = 250, 90
 
@@ -155,7 +156,7 @@ def wait_for(condition: Callable[[], bool], seconds: float, what: str) -> None:
 
 
 class Runs(threading.Thread):
-    """Submits a single run every half second, and notes how long each took, by phase."""
+    """Submits single runs one after the other, and notes how long each took, by phase."""
 
     def __init__(self, url: str) -> None:
         super().__init__()
@@ -167,7 +168,7 @@ class Runs(threading.Thread):
 
     def run(self) -> None:
         """Thread body."""
-        while not self._stopping.wait(0.5):
+        while not self._stopping.wait(_RUN_PAUSE_SECONDS):
             phase = self.phase
             body = {"dataset": "AAPL", "rule": "rsi", "force": True}
             answer = self._client.post("/api/v1/runs", params={"wait": 30}, json=body)
@@ -179,6 +180,7 @@ class Runs(threading.Thread):
             # One that was under way when something was killed belongs to what was killed.
             phase = self.phase if self.phase.startswith("after") else phase
             taken = (moments[1] - moments[0]).total_seconds()
+            print(f"  {moments[0]:%H:%M:%S} single run {taken:.2f} s ({phase})", flush=True)
             self.seconds.setdefault(phase, []).append(taken)
 
     def stop(self) -> None:
