@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -84,6 +84,8 @@ def build_sweep_summary(columns: SweepColumns, spec: SweepSpec) -> SweepSummary:
     counts, field = _read_objective(columns, spec, eligibility)
     with ThreadPoolExecutor(1, thread_name_prefix="analysis") as pool:
         analysing = pool.submit(_analyse, field, spec)
+        if field.is_large:  # here memory is worth more than a few seconds
+            wait([analysing])
         digest, keepers = _read_all(columns, eligibility)
         analysis = analysing.result()
     plateau, neighbourhood = analysis.plateau, analysis.neighbourhood

@@ -25,8 +25,10 @@ N_BEST = 10
 # Smaller is better of these; the same as `METRIC_SIGN` of the adapters, and held to it by a test.
 SMALLER_IS_BETTER = frozenset({"volatility", "turnover"})
 
-# Compressed bytes of one read: a few chunks at once spare round trips, and memory stays bounded.
+# A few chunks at once spare round trips; the positions of one read bound its memory, 8 bytes each
+# and metric, where chunks are large.
 _READ_CHUNKS = 16
+_READ_POSITIONS = 524_288
 # Built once: a finaliser reads a hundred times and more, and building costs more than reading.
 _DONE_CHUNKS = (
     select(
@@ -154,10 +156,10 @@ class SweepBlocks(Repository):
         after = first_chunk - 1
         while True:
             batch = self._read(partial(_read_batch, sweep_id=sweep_id, names=names, after=after))
-            yield from batch
-            if len(batch) < _READ_CHUNKS:
+            if not batch:
                 return
             after = batch[-1].idx
+            yield from batch
 
 
 def _read_batch(
@@ -166,6 +168,7 @@ def _read_batch(
     rows = connection.execute(_DONE_CHUNKS, {"sweep_id": sweep_id, "after": after}).all()
     if not rows:
         return []
+    rows = _limit_positions(rows)
     wanted = {
         "number": rows[0].sweep_number,
         "kinds": [_STATUS, _POINTS, *names],
@@ -176,6 +179,12 @@ def _read_batch(
     for kind, idx, data in connection.execute(_BLOCKS, wanted):
         blobs.setdefault((idx, kind), []).append(data)
     return [_unpack(row, names, blobs) for row in rows]
+
+
+def _limit_positions(rows: Sequence[Any]) -> Sequence[Any]:
+    """Return as many rows as one read may hold, at least one."""
+    sizes = np.cumsum([row.stop - row.first for row in rows])
+    return rows[: max(1, int(np.searchsorted(sizes, _READ_POSITIONS, "right")))]
 
 
 def _unpack(
