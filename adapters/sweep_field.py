@@ -126,6 +126,11 @@ class MetricField:
             if stop % (_BLOCKS_IN_MEMORY * _BLOCK) == 0 or stop == len(self.values):
                 release(self.values, self.points)
 
+    @property
+    def is_large(self) -> bool:
+        """Whether it lies in files instead of in memory."""
+        return len(self.values) > _MAX_IN_MEMORY
+
     @cached_property
     def n_eligible(self) -> int:
         """How many combinations are eligible."""

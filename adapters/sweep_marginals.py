@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from adapters.sweep_columns import FloatArray, PointArray, SweepColumns
-from adapters.sweep_field import AxisScale, BinArray, MetricField, build_field, build_scales
+from adapters.sweep_field import (
+    AxisScale,
+    BinArray,
+    MetricField,
+    allocate,
+    build_field,
+    build_scales,
+    release,
+)
 from adapters.sweep_quantiles import (
     MAX_SELECTED,
     ReadValues,
@@ -110,12 +118,13 @@ def _measure_levels(field: MetricField, scale: AxisScale) -> dict[str, list[Any]
 
 def _iterate_levels(field: MetricField, scale: AxisScale) -> Iterator[tuple[int, ReadValues]]:
     """Yield count and eligible values of one bin after the other, in bounded memory."""
-    bins: BinArray = np.empty(len(field.values), dtype=np.uint8)
+    bins: BinArray = allocate(len(field.values), np.uint8)
     counts = np.zeros(scale.n_bins, dtype=np.int64)
     for block in field.blocks():
         here = bins[block.first : block.stop]
         here[:] = scale.bins(block)
         counts += np.bincount(here[np.isfinite(block.values)], minlength=scale.n_bins)
+        release(bins)
     for low, high in split_evenly(counts, MAX_SELECTED):
         n = counts[low:high]
         if n.sum() > MAX_SELECTED:  # a single level that is too large to hold
@@ -129,6 +138,7 @@ def _read_level(field: MetricField, bins: BinArray, level: int) -> Iterator[Floa
     for block in field.blocks():
         chosen = bins[block.first : block.stop] == level
         yield block.values[chosen & np.isfinite(block.values)]
+        release(bins)
 
 
 def _group_levels(
@@ -141,6 +151,7 @@ def _group_levels(
         chosen = np.isfinite(block.values) & (here >= low) & (here < high)
         values.append(block.values[chosen])
         levels.append(here[chosen])
+        release(bins)
     # A stable sort of bytes is a radix sort: one pass.
     order = np.argsort(np.concatenate(levels), kind="stable")
     return np.split(np.concatenate(values)[order], np.cumsum(n)[:-1])

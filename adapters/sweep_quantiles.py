@@ -9,7 +9,7 @@ import numpy as np
 from adapters.sweep_columns import FloatArray, PointArray
 
 # Values that are held at a time; with sorting they take four times their own 8 bytes.
-MAX_SELECTED = 1_500_000
+MAX_SELECTED = 1_048_576
 _N_PIVOTS = 4096
 
 # Reads the values, piece by piece and from the start; pieces may be reordered.

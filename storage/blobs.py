@@ -23,7 +23,11 @@ _ZSTD_LEVEL = 1
 
 def compress(data: bytes | memoryview) -> bytes:
     """Compress with a checksum, so that a damaged block cannot be read as numbers."""
-    return zstandard.ZstdCompressor(level=_ZSTD_LEVEL, write_checksum=True).compress(data)
+    return _build_compressor().compress(data)
+
+
+def _build_compressor() -> zstandard.ZstdCompressor:
+    return zstandard.ZstdCompressor(level=_ZSTD_LEVEL, write_checksum=True)
 
 
 def decompress(data: bytes) -> bytes:
@@ -45,10 +49,22 @@ def unpack_json(data: bytes) -> Any:
 
 def pack_array(values: np.ndarray[Any, Any]) -> bytes:
     """Compress a one-dimensional array of fixed-size items, little-endian, bit by bit."""
+    return pack_arrays([values])[0]
+
+
+def pack_arrays(arrays: Iterable[np.ndarray[Any, Any]]) -> list[bytes]:
+    """Compress several arrays as `pack_array` does one.
+
+    They share a compressor: building one takes as long as compressing a column of a chunk.
+    """
     import numpy as np
 
-    little = values.dtype.newbyteorder("<")
-    return compress(np.ascontiguousarray(values, dtype=little).tobytes())
+    compressor = _build_compressor()
+    packed = []
+    for values in arrays:
+        little = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<"))
+        packed.append(compressor.compress(little.data))
+    return packed
 
 
 def unpack_array(data: bytes, dtype: str) -> np.ndarray[Any, Any]:

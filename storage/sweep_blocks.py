@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, bindparam, insert, select
 
-from storage.blobs import BLOCK_BYTES, pack_array, unpack_array
+from storage.blobs import BLOCK_BYTES, pack_array, pack_arrays, unpack_array
 from storage.repository import Repository
 from storage.sweep_records import ChunkResult, Floats
 from storage.sweep_tables import SWEEP_METRICS, sweep_blocks, sweep_chunks, sweeps
@@ -25,8 +25,28 @@ N_BEST = 10
 # Smaller is better of these; the same as `METRIC_SIGN` of the adapters, and held to it by a test.
 SMALLER_IS_BETTER = frozenset({"volatility", "turnover"})
 
-# Compressed bytes of one read: a few chunks at once spare round trips, and memory stays bounded.
+# A few chunks at once spare round trips; the positions of one read bound its memory, 8 bytes each
+# and metric, where chunks are large.
 _READ_CHUNKS = 16
+_READ_POSITIONS = 524_288
+# Built once: a finaliser reads a hundred times and more, and building costs more than reading.
+_DONE_CHUNKS = (
+    select(
+        sweep_chunks.c.sweep_number, sweep_chunks.c.idx, sweep_chunks.c.first, sweep_chunks.c.stop
+    )
+    .join(sweeps, sweeps.c.id == sweep_chunks.c.sweep_number)
+    .where(sweeps.c.sweep_id == bindparam("sweep_id"), sweeps.c.deleted_at.is_(None))
+    .where(sweep_chunks.c.state == "done", sweep_chunks.c.idx > bindparam("after"))
+    .order_by(sweep_chunks.c.idx)
+    .limit(_READ_CHUNKS)
+)
+_BLOCKS = (
+    select(sweep_blocks.c.kind, sweep_blocks.c.idx, sweep_blocks.c.data)
+    .where(sweep_blocks.c.sweep_number == bindparam("number"))
+    .where(sweep_blocks.c.kind.in_(bindparam("kinds", expanding=True)))
+    .where(sweep_blocks.c.idx.between(bindparam("first"), bindparam("last")))
+    .order_by(sweep_blocks.c.kind, sweep_blocks.c.idx, sweep_blocks.c.seq)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +82,8 @@ def pack_blocks(result: ChunkResult) -> PackedBlocks:
     """Compress the columns of a chunk; a status that is 0 throughout takes no row at all."""
     n_excluded = int(np.count_nonzero(result.status == _EXCLUDED))
     n_failed = int(np.count_nonzero(result.status > _EXCLUDED))
-    blobs = {
-        name: pack_array(result.metrics[:, number]) for number, name in enumerate(SWEEP_METRICS)
-    }
+    columns = pack_arrays(result.metrics[:, number] for number in range(len(SWEEP_METRICS)))
+    blobs = dict(zip(SWEEP_METRICS, columns, strict=True))
     if n_excluded or n_failed:
         blobs[_STATUS] = pack_array(result.status)
     if result.keep_points:
@@ -139,36 +158,33 @@ class SweepBlocks(Repository):
             batch = self._read(partial(_read_batch, sweep_id=sweep_id, names=names, after=after))
             if not batch:
                 return
-            yield from batch
             after = batch[-1].idx
+            yield from batch
 
 
 def _read_batch(
     connection: Connection, sweep_id: str, names: Sequence[str], after: int
 ) -> list[StoredChunk]:
-    chunk = sweep_chunks.c
-    rows = connection.execute(
-        select(chunk.sweep_number, chunk.idx, chunk.first, chunk.stop)
-        .join(sweeps, sweeps.c.id == chunk.sweep_number)
-        .where(sweeps.c.sweep_id == sweep_id, sweeps.c.deleted_at.is_(None))
-        .where(chunk.state == "done", chunk.idx > after)
-        .order_by(chunk.idx)
-        .limit(_READ_CHUNKS)
-    ).all()
+    rows = connection.execute(_DONE_CHUNKS, {"sweep_id": sweep_id, "after": after}).all()
     if not rows:
         return []
-    block = sweep_blocks.c
-    found = connection.execute(
-        select(block.kind, block.idx, block.data)
-        .where(block.sweep_number == rows[0].sweep_number)
-        .where(block.kind.in_([_STATUS, _POINTS, *names]))
-        .where(block.idx.between(rows[0].idx, rows[-1].idx))
-        .order_by(block.kind, block.idx, block.seq)
-    )
+    rows = _limit_positions(rows)
+    wanted = {
+        "number": rows[0].sweep_number,
+        "kinds": [_STATUS, _POINTS, *names],
+        "first": rows[0].idx,
+        "last": rows[-1].idx,
+    }
     blobs: dict[tuple[int, str], list[bytes]] = {}
-    for kind, idx, data in found:
+    for kind, idx, data in connection.execute(_BLOCKS, wanted):
         blobs.setdefault((idx, kind), []).append(data)
     return [_unpack(row, names, blobs) for row in rows]
+
+
+def _limit_positions(rows: Sequence[Any]) -> Sequence[Any]:
+    """Return as many rows as one read may hold, at least one."""
+    sizes = np.cumsum([row.stop - row.first for row in rows])
+    return rows[: max(1, int(np.searchsorted(sizes, _READ_POSITIONS, "right")))]
 
 
 def _unpack(

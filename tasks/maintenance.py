@@ -14,8 +14,8 @@ import orjson
 import redis
 
 from storage.errors import SchemaError, StorageUnavailable
-from tasks.celery_app import RUN_QUEUE, SWEEP_QUEUE
 from tasks.logs import bind_run, get_logger
+from tasks.messages import RUN_QUEUE, SWEEP_QUEUE
 from tasks.settings import Settings
 from tasks.submit import dispatch_run
 from tasks.sweep_queue import RESEND_SECONDS, dispatch_query, dispatch_sweep

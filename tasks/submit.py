@@ -22,9 +22,9 @@ from backtest.errors import InputError
 from rules.spec import RunRequest, RunSpec
 from storage.errors import UnknownDataset
 from storage.records import NewRun
-from tasks.celery_app import send_run
 from tasks.compute import build_run_spec, fingerprint_of
 from tasks.logs import bind_run, get_logger, redact_text
+from tasks.messages import send_run
 from tasks.settings import Settings
 
 if TYPE_CHECKING:

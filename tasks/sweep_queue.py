@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from kombu.exceptions import OperationalError
 
 from storage.sweep_records import ChunkPlan
-from tasks.celery_app import send_chunk, send_finish, send_query
 from tasks.logs import bind_run, get_logger, redact_text
+from tasks.messages import send_chunk, send_finish, send_query
 from tasks.settings import Settings
 
 if TYPE_CHECKING:

@@ -17,16 +17,10 @@ from celery.apps import worker as apps_worker
 from storage.database import create_database
 from storage.schema import check_schema
 from storage.store import Store
-from tasks.celery_app import (
-    CHUNK_TASK,
-    FINISH_TASK,
-    QUERY_TASK,
-    QUEUES,
-    RUN_TASK,
-    create_celery_app,
-)
+from tasks.celery_app import create_celery_app
 from tasks.execute import BarsCache, execute_run
 from tasks.logs import configure_logging, get_logger
+from tasks.messages import CHUNK_TASK, FINISH_TASK, QUERY_TASK, QUEUES, RUN_TASK
 from tasks.process_guard import die_with_parent
 from tasks.process_memory import limit_heap_growth
 from tasks.settings import Settings

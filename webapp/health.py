@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 
 from storage.errors import SchemaError, StorageUnavailable
 from storage.schema import check_schema
-from tasks.celery_app import get_sender
+from tasks.messages import count_workers as ask_workers
 from tasks.settings import Settings
 
 # Idle workers answer the first ping; busy ones may need the second, longer one.
@@ -58,19 +58,10 @@ def check_broker(settings: Settings, *, count_workers: bool) -> BrokerHealth:
     if settings.executor == "inline":
         return BrokerHealth("unused", None)
     try:
-        sender = get_sender(settings)
-        with sender.connection_for_write() as connection:
-            # One retry, at once: whoever asks for the health wants to know now.
-            connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0)
-            if not count_workers:
-                return BrokerHealth("ok", None)
-            for seconds in _PING_SECONDS:
-                replies = sender.control.ping(timeout=seconds, connection=connection)
-                if replies:
-                    break
+        workers = ask_workers(settings, _PING_SECONDS if count_workers else ())
     except (KombuError, RedisError, OSError):
         return BrokerHealth("unreachable", None)
-    return BrokerHealth("ok", len(replies))
+    return BrokerHealth("ok", workers if count_workers else None)
 
 
 def judge(database: str, broker: BrokerHealth) -> Status:

@@ -14,7 +14,7 @@ from storage.database import create_database
 from storage.store import Store
 from storage.sweep_records import SweepRecord
 from storage.sweep_tables import SWEEP_METRICS, sweep_blocks, sweep_chunks
-from tasks.celery_app import send_chunk, send_finish
+from tasks.messages import send_chunk, send_finish
 from tasks.settings import Settings
 from tasks.sweeps import pause_sweep, resume_sweep
 from tests.support.datasets import add_aapl
@@ -29,7 +29,7 @@ from tests.support.sweeps import (
     wait_for_sweep,
 )
 from tests.support.valkey import run_valkey
-from tests.support.worker import ServiceProcess, run_maintenance, run_worker
+from tests.support.worker import ServiceProcess, run_maintenance, run_worker, wait_for_run
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -157,13 +157,17 @@ def test_a_whole_platform_heals_by_itself_whatever_part_dies(
             database_url=platform.up["database_url"], broker_url=platform.up["broker_url"]
         )
         sweep_id = submit(store, settings, build_request(N_FEES))
+        runs = []
         for n_chunks, name in ((2, "maintenance"), (3, "worker"), (6, "broker"), (9, "web")):
             wait_for_chunks(store, sweep_id, n_chunks)
+            runs.append(platform.submit(dataset="AAPL", rule="rsi", force=True))
             before = platform.up["pids"].get(name)
             if before is not None:
                 os.kill(before, signal.SIGKILL)
         record = wait_for_sweep(store, sweep_id)
         check_complete(store, record, undisturbed)
+        # Single runs of all along, one before each death: none is lost with what had it in hand.
+        assert [wait_for_run(store, run_id).state for run_id in runs] == ["succeeded"] * 4
         engine.dispose()
 
 

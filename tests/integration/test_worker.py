@@ -12,7 +12,7 @@ import pytest
 from rules.spec import parse_run_request
 from storage.records import NewRun
 from storage.store import Store
-from tasks.celery_app import RUN_QUEUE, send_run
+from tasks.messages import RUN_QUEUE, send_run
 from tasks.settings import Settings
 from tasks.submit import submit_run
 from tests.support.datasets import add_aapl
