@@ -129,7 +129,9 @@ class RunLeases(Repository):
         It needs a message.
         """
         mine = match_holder(run_id, attempt)
-        return self._write(lambda connection: _requeue(connection, *mine, n_lost=runs.c.n_lost))
+        # Nobody's from here on: a report of its worker's end is none about this run.
+        changes = {"n_lost": runs.c.n_lost, "worker": ""}
+        return self._write(lambda connection: _requeue(connection, *mine, **changes))
 
     def report_lost(self, run_id: str, worker: str, how: str, max_attempts: int) -> LostRun:
         """Note that a process ended while it held a run; what was its run is free at once.
@@ -256,13 +258,17 @@ def _fail_exhausted(
 
 
 def _requeue(
-    connection: Connection, *conditions: ColumnElement[bool], n_lost: Any = _N_LOST
+    connection: Connection,
+    *conditions: ColumnElement[bool],
+    n_lost: Any = _N_LOST,
+    worker: Any = runs.c.worker,
 ) -> bool:
     requeued = connection.execute(
         update(runs)
         .where(*conditions)
         .ordered_values(
             (runs.c.n_lost, n_lost),
+            (runs.c.worker, worker),
             (runs.c.state, "queued"),
             (runs.c.version, runs.c.version + 1),
             (runs.c.progress, 0.0),

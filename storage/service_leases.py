@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, insert, or_, update
+from sqlalchemy import Connection, insert, or_, select, update
 from sqlalchemy import delete as delete_from
 
 from storage.models import service_leases
@@ -32,6 +32,10 @@ class ServiceLeases(Repository):
         mine = service_leases.c.name == name
         free = or_(service_leases.c.holder == holder, service_leases.c.lease_until < _NOW)
         until = database_time(seconds)
+        # Most callers find it taken: they look without a lock.
+        held = select(service_leases.c.name).where(mine, ~free)
+        if self._read(lambda connection: connection.scalar(held)) is not None:
+            return False
 
         def work(connection: Connection) -> bool:
             taken = connection.execute(
@@ -39,7 +43,7 @@ class ServiceLeases(Repository):
             )
             if taken.rowcount == 1:
                 return True
-            if connection.scalar(service_leases.select().where(mine)) is not None:
+            if connection.scalar(select(service_leases.c.name).where(mine)) is not None:
                 return False
             connection.execute(
                 insert(service_leases).values(name=name, holder=holder, lease_until=until)

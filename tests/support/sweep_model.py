@@ -68,6 +68,8 @@ PLANS = st.one_of(
             *4 * [("workers compute",)],
             *3 * [("time passes", "expire"), ("time passes", "claim_finish")],
             *3 * [("time passes", "claim")],
+            *3
+            * [("finalised", "finish"), ("finalised", "fail_finish"), ("finalised late", "finish")],
             *2 * [("poisoned", "report_lost"), ("poisoned", "expire")],
             ("at once", "claim", "claim", "claim"),
             ("at once", "claim_finish", "claim_finish", "claim_finish"),
@@ -116,6 +118,14 @@ class SweepModel(Model):
             self.race([self.build(name, index, idx, how) for name in names])
         elif kind == "workers compute":
             self.compute(index, idx)
+        elif kind.startswith("finalised"):
+            self.compute(index, 0)
+            self.take(self.build("claim_finish", index, 0, ""))
+            if kind == "finalised late":
+                self.end_leases(index)
+                self.take(self.build("claim_finish", index, 0, ""))
+                self.take(self.build(names[0], LATE, 0, ""))
+            self.take(self.build(names[0], 0, 0, ""))
         elif kind == "poisoned":
             for _ in range(MAX_ATTEMPTS):
                 self.take(self.build("claim", index, 0, ""))
