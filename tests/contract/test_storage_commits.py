@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import func, select
 
 from storage.database import create_database
+from storage.errors import StorageUnavailable
 from storage.models import run_artifacts, runs
 from storage.schema import upgrade_schema
 from storage.store import Store
@@ -59,7 +60,9 @@ def test_a_result_is_stored_once_and_its_worker_is_told(
     with direct.engine.connect() as connection:
         states = Counter(connection.scalars(select(runs.c.state)))
         copies = connection.execute(
-            select(func.count()).group_by(run_artifacts.c.run_id, run_artifacts.c.kind)
+            select(func.count())
+            .select_from(run_artifacts)
+            .group_by(run_artifacts.c.run_id, run_artifacts.c.kind)
         ).scalars()
         assert set(copies) == {1}
     assert states == {"succeeded": 3, "failed": 3}
@@ -85,8 +88,6 @@ def test_what_cannot_be_told_apart_from_a_second_time_is_not_repeated(
     cut, direct, proxy = proxied
     run_id = direct.runs.insert(build_run(add_dataset(direct), run_id=str(uuid.uuid4()))).run_id
     outcomes = []
-    from storage.errors import StorageUnavailable
-
     for _ in range(2):
         try:
             outcomes.append(cut.runs.claim(run_id, "w", 60.0, 3))
