@@ -212,6 +212,27 @@ class RunLeases(Repository):
         )
         return self._read(lambda connection: tuple(connection.scalars(query)))
 
+    def list_chartless(
+        self, ended_before_seconds: float, ended_within_seconds: float, limit: int
+    ) -> tuple[str, ...]:
+        """Return ids of runs whose result has been there for a while, and no charts follow.
+
+        Those that ended longer ago than `ended_within_seconds` are given up: something about their
+        charts ends every process that draws them. A message is noted by `mark_sent`, and each run
+        is listed again only once that is as old as `ended_before_seconds`.
+        """
+        overdue = database_time(-ended_before_seconds)
+        query = (
+            select(runs.c.run_id)
+            .where(runs.c.finished_at <= overdue)
+            .where(runs.c.finished_at > database_time(-ended_within_seconds))
+            .where(runs.c.state == "succeeded", runs.c.has_charts.is_(False))
+            .where(or_(runs.c.sent_at.is_(None), runs.c.sent_at <= overdue))
+            .order_by(runs.c.finished_at)
+            .limit(limit)
+        )
+        return self._read(lambda connection: tuple(connection.scalars(query)))
+
     def expire_leases(self, max_attempts: int) -> ExpiredLeases:
         """Queue again what silent workers held; fail what lost its worker `max_attempts` times.
 

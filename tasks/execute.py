@@ -151,7 +151,7 @@ def execute_run(
     with bind_run(run_id):
         claim = store.runs.claim(run_id, worker, settings.lease_seconds, settings.max_attempts)
         if claim is None:
-            _finish_charts(store, run_id)
+            finish_charts(store, run_id)
             log.info("run_not_claimed", reason="done, cancelled, deleted or being executed")
             return "duplicate"
         log.info("run_claimed", attempt=claim.attempt, worker=worker)
@@ -250,8 +250,11 @@ def _draw_charts(store: Store, run_id: str, attempt: int, outcome: RunOutcome) -
     log.info("charts_saved", seconds=round(time.perf_counter() - started, 4))
 
 
-def _finish_charts(store: Store, run_id: str) -> None:
-    # The worker may have died between the result and its charts; then the message comes again.
+def finish_charts(store: Store, run_id: str) -> None:
+    """Draw the charts of a run that has a result and no charts.
+
+    Its worker may have died between the two; then the message comes again.
+    """
     record = store.runs.get(run_id)
     if record is None or record.state != "succeeded" or record.has_charts:
         return

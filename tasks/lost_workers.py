@@ -26,6 +26,7 @@ from tasks.celery_app import (
     RUN_TASK,
     create_celery_app,
 )
+from tasks.execute import finish_charts
 from tasks.logs import bind_run, get_logger, redact_text
 from tasks.settings import Settings
 from tasks.submit import dispatch_run
@@ -138,6 +139,10 @@ def execute_report(
             outcome = store.runs.report_lost(subject, worker, how, settings.max_attempts)
             if outcome == "queued":
                 dispatch_run(store, settings, subject)
+            elif outcome is None:
+                # It may have died over the charts. Should they kill this process too, that is not
+                # reported again.
+                finish_charts(store, subject)
         elif task == CHUNK_TASK:
             outcome = store.sweeps.report_lost_chunk(
                 subject, int(args[1]), worker, how, settings.max_attempts

@@ -38,6 +38,8 @@ log = get_logger(__name__)
 _UNSENT_AFTER_SECONDS = 2.0
 # Between the broker handing over a message and the worker's claim a run is queued but in no queue.
 _LOST_AFTER_SECONDS = 10.0
+# Charts follow their result within a second or so; after the latter they are given up.
+_CHARTS_AFTER_SECONDS, _CHARTS_UNTIL_SECONDS = 30.0, 600.0
 _BATCH = 1000
 _LEASE = "maintenance"
 # A turn outlasts three passes by so much: a slow pass is no reason to have two of them.
@@ -92,6 +94,7 @@ def run_maintenance_pass(store: Store, settings: Settings) -> MaintenanceReport:
         *requeued,
         *store.runs.list_unsent(_UNSENT_AFTER_SECONDS, _BATCH),
         *_find_lost(store, settings),
+        *store.runs.list_chartless(_CHARTS_AFTER_SECONDS, _CHARTS_UNTIL_SECONDS, _BATCH),
     ]
     for run_id in dict.fromkeys(waiting):
         with bind_run(run_id):

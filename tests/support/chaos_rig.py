@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from sqlalchemy import func, select
+from sqlalchemy import func, select, union_all
 
 from cli.processes import build_web_arguments
 from cli.up import find_free_port
@@ -231,6 +231,23 @@ class Rig:
             assert time.monotonic() < deadline, "nobody accepts"
             time.sleep(0.2)
 
+    def wait_for_holder(self, worker: str = "") -> tuple[str, int]:
+        """Wait until a process holds a chunk or a run; return its worker's name and its pid."""
+        query = union_all(
+            select(sweep_chunks.c.worker).where(sweep_chunks.c.state == "running"),
+            select(runs.c.worker).where(runs.c.state == "running"),
+        )
+
+        def find() -> str | None:
+            with self.store.engine.connect() as connection:
+                held = [name for name in connection.scalars(query) if name.startswith(worker)]
+            return held[0] if held else None
+
+        holder = wait_until(find, 60, "somebody computes", pause=0.002)
+        assert holder is not None
+        name, _, pid = holder.rpartition("/")
+        return name.partition("@")[0], int(pid)
+
     def restart(self, name: str, *prefix: str) -> None:
         """End a service for good and have it started again, by another command in front of it."""
         service = self.services[name]
@@ -335,9 +352,16 @@ class Rig:
         for run_id, window in accepted.items():
             found = self.read_run_hash(run_id)
             assert self.run_hashes.setdefault(window, found) == found
+        # Charts follow their result; what was lost of them is drawn when that is noticed.
+        wait_until(self.have_charts, 100, "every run has its charts")
         outcome.n_runs = len(rows)
         outcome.max_attempt = max(outcome.max_attempt, *(row.attempt for row in rows))
         outcome.n_lost += sum(row.n_lost for row in rows)
+
+    def have_charts(self) -> bool:
+        missing = runs.c.state == "succeeded", runs.c.has_charts.is_(False)
+        with self.store.engine.connect() as connection:
+            return connection.scalar(select(func.count()).where(*missing)) == 0
 
     def clear(self) -> None:
         """Forget all runs and sweeps, so that what is counted is of one case."""

@@ -113,7 +113,7 @@ class MariaDbServer:
         assert done.returncode == 0, done.stdout + done.stderr
         (self._home / "init.sql").write_text(
             f"CREATE USER IF NOT EXISTS '{USER}'@'127.0.0.1' IDENTIFIED BY '{PASSWORD}';\n"
-            f"GRANT ALL ON *.* TO '{USER}'@'127.0.0.1';\n"
+            f"GRANT ALL ON *.* TO '{USER}'@'127.0.0.1' WITH GRANT OPTION;\n"
         )
 
     def start(self) -> None:
@@ -194,7 +194,7 @@ class MariaDbServer:
         """Cut whatever connections a user has now, in the middle of whatever they do."""
         n_killed = 0
         with self._connect() as connection, connection.cursor() as cursor:
-            cursor.execute("SELECT id FROM information_schema.processlist WHERE user = %s", user)
+            cursor.execute("SELECT id FROM information_schema.processlist WHERE user = %s", (user,))
             for (number,) in cursor.fetchall():
                 try:
                     cursor.execute("KILL CONNECTION %s", (number,))
