@@ -21,6 +21,8 @@ from storage.sweep_tables import sweep_chunks, sweeps
 
 _LEASE_ENDED = and_(sweep_chunks.c.state == "running", sweep_chunks.c.lease_until < NOW)
 _MAX_LISTED_ERRORS = 5
+# A lease that ends now is over only a tick of the database's clock later.
+_OVER = database_time(-1.0)
 
 
 class LostChunks(NamedTuple):
@@ -176,7 +178,7 @@ class SweepControl(Repository):
             update(sweeps)
             .where(sweeps.c.sweep_id == sweep_id, sweeps.c.state == "running")
             .where(sweeps.c.stage == "finalising")
-            .values(last_exit=how[:MAX_EXIT_LENGTH], lease_until=NOW, sent_at=None)
+            .values(last_exit=how[:MAX_EXIT_LENGTH], lease_until=_OVER, sent_at=None)
         )
         self._write(lambda connection: connection.execute(statement))
 

@@ -26,6 +26,8 @@ _FRESH_SECONDS = 5.0
 _MAX_KEPT = 100
 
 _ANSWER = "answer"
+# A lease that ends now is over only a tick of the database's clock later.
+_OVER = database_time(-1.0)
 _OPEN_STATES = ("queued", "running")
 _CLAIMABLE = or_(
     sweep_queries.c.state == "queued",
@@ -148,7 +150,7 @@ class SweepQueries(Repository):
         statement = (
             update(sweep_queries)
             .where(sweep_queries.c.query_id == query_id, sweep_queries.c.state == "running")
-            .values(last_exit=how[:MAX_EXIT_LENGTH], lease_until=NOW, sent_at=None)
+            .values(last_exit=how[:MAX_EXIT_LENGTH], lease_until=_OVER, sent_at=None)
         )
         self._write(lambda connection: connection.execute(statement))
 
