@@ -24,6 +24,7 @@ import orjson
 import redis
 
 from tasks.broker import PULSE, Pulse
+from tasks.fork_guard import get_fork_lock
 from tasks.logs import get_logger
 from tasks.settings import Settings
 
@@ -171,6 +172,7 @@ def watch_worker(
         return
     server.listen()
     server.settimeout(_LOOK_SECONDS)
+    get_fork_lock()  # before there is a thread, and a fork
     threading.Thread(target=_serve, args=(server, watch), name="liveness", daemon=True).start()
 
 
@@ -181,19 +183,24 @@ def _serve(server: socket.socket, watch: Watch) -> None:
             asker, _ = server.accept()
         except TimeoutError:
             asker = None
-        status = watch.look(time.monotonic())
-        if asker is not None:
-            try:
-                with asker:
-                    asker.sendall(orjson.dumps(asdict(status)) + b"\n")
-            except OSError as error:  # it did not wait for the answer
-                log.debug("asker_left", error=str(error))
-        if not status.is_live and was_live:
-            log.error("worker_stalls", text=status.text)
-        was_live = status.is_live
-        if not status.is_live and status.seconds > _GIVE_UP_SECONDS:
-            log.error("worker_gives_up", text=status.text)
-            os._exit(_EXIT_STALLED)  # its processes go with it
+        with get_fork_lock():
+            was_live = _look(watch, asker, was_live)
+
+
+def _look(watch: Watch, asker: socket.socket | None, was_live: bool) -> bool:
+    status = watch.look(time.monotonic())
+    if asker is not None:
+        try:
+            with asker:
+                asker.sendall(orjson.dumps(asdict(status)) + b"\n")
+        except OSError as error:  # it did not wait for the answer
+            log.debug("asker_left", error=str(error))
+    if not status.is_live and was_live:
+        log.error("worker_stalls", text=status.text)
+    if not status.is_live and status.seconds > _GIVE_UP_SECONDS:
+        log.error("worker_gives_up", text=status.text)
+        os._exit(_EXIT_STALLED)  # its processes go with it
+    return status.is_live
 
 
 def ask_worker(settings: Settings, name: str) -> Status | None:

@@ -9,7 +9,6 @@ error. Should the message be lost, the lease runs out all the same.
 from __future__ import annotations
 
 import re
-import threading
 from typing import TYPE_CHECKING, Any
 
 from billiard.einfo import ExceptionWithTraceback
@@ -48,7 +47,12 @@ _EXPLAINED = {
 
 
 class LossReporter:
-    """Sends what the parent saw, from a thread: a silent broker must not hold its event loop."""
+    """Sends what the parent saw, from its event loop and from no thread.
+
+    A thread could hold one of Kombu's locks while the loop forks the process that replaces the
+    lost one, which would wait for that lock for ever. A silent broker holds the loop for its
+    timeout; there is nothing else that the loop could do with it.
+    """
 
     def __init__(self, settings: Settings) -> None:
         # An application of its own: the one of the pool's processes must not cross a fork.
@@ -56,16 +60,12 @@ class LossReporter:
 
     def report(self, task: str, args: list[Any], worker: str, how: str) -> None:
         """Send the report of one loss; what cannot be sent is logged and left to the lease."""
-        log.warning("process_lost", run_id=str(args[0]), task=task, worker=worker, how=how)
-        threading.Thread(
-            target=self._send, args=([task, args, worker, how],), name="report", daemon=True
-        ).start()
-
-    def _send(self, message: list[Any]) -> None:
-        try:
-            self._app.send_task(LOST_TASK, args=message)
-        except (OperationalError, OSError) as error:
-            log.warning("loss_not_reported", error=redact_text(str(error)))
+        with bind_run(str(args[0])):
+            log.warning("process_lost", task=task, worker=worker, how=how)
+            try:
+                self._app.send_task(LOST_TASK, args=[task, args, worker, how])
+            except (OperationalError, OSError) as error:
+                log.warning("loss_not_reported", error=redact_text(str(error)))
 
 
 def build_task_class(reporter: LossReporter) -> type[Task]:

@@ -7,6 +7,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -164,13 +165,15 @@ def deliver_twice_and_late(rig: Rig, stream: Stream) -> str:
 
 
 def skew_clocks(rig: Rig, stream: Stream) -> str:
-    faketime = shutil.which("faketime")
-    if faketime is None:
-        pytest.skip("needs faketime: apt-get install faketime")
+    # The library and not the command, which puts a process between.
+    [library, *_] = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")) or [None]
+    if library is None:
+        pytest.skip("needs libfaketime: apt-get install faketime")
     shifts = {WORKERS[1]: "+2h", "maintenance": "-2h"}
     for name, shift in shifts.items():
-        rig.restart(name, faketime, "--exclude-monotonic", "-f", shift)
+        rig.restart(name, LD_PRELOAD=str(library), FAKETIME=shift, FAKETIME_DONT_FAKE_MONOTONIC="1")
     rig.wait_until_healthy()
+    rig.wait_for_holder(WORKERS[1])
     time.sleep(4.0)
     for name in shifts:
         rig.restart(name)

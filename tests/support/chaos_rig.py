@@ -60,14 +60,14 @@ class Service:
     def __init__(self, name: str, argv: Sequence[str], environ: dict[str, str], log: Path) -> None:
         self.name, self.argv, self.environ, self.log = name, list(argv), environ, log
         self.stays_away = False
-        self.prefix: list[str] = []
+        self.extra_environ: dict[str, str] = {}
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         with self.log.open("ab") as stream:
             self.process = subprocess.Popen(
-                [*self.prefix, *self.argv],
-                env=self.environ,
+                self.argv,
+                env=self.environ | self.extra_environ,
                 stdout=stream,
                 stderr=stream,
                 preexec_fn=build_child_guard(),
@@ -248,11 +248,11 @@ class Rig:
         name, _, pid = holder.rpartition("/")
         return name.partition("@")[0], int(pid)
 
-    def restart(self, name: str, *prefix: str) -> None:
-        """End a service for good and have it started again, by another command in front of it."""
+    def restart(self, name: str, **environ: str) -> None:
+        """End a service and have it started again, with more in its environment."""
         service = self.services[name]
         before = service.pid
-        service.prefix = list(prefix)
+        service.extra_environ = environ
         service.end()
         wait_until(lambda: service.pid != before, 20, f"{name} is started again")
 
