@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from tasks.celery_app import send_chunk, send_finish, send_run
+from tests.support.chaos_case import Stream, run_case
 from tests.support.chaos_report import Report
-from tests.support.chaos_rig import WORKERS, Rig, Stream, run_case, run_rig
+from tests.support.chaos_rig import WORKERS, Rig, run_rig
 from tests.support.processes import is_alive, wait_until
 
 pytestmark = pytest.mark.timeout(400)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tests.support.chaos_rig import Outcome
+from tests.support.chaos_outcome import Outcome
 
 _HEAD = """\
 # Reliability

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-import itertools
 import json
 import os
 import signal
@@ -19,9 +18,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +28,6 @@ from sqlalchemy import func, select, union_all
 from cli.processes import build_web_arguments
 from cli.up import find_free_port
 from storage.database import create_database
-from storage.errors import StorageUnavailable
 from storage.models import runs
 from storage.schema import upgrade_schema
 from storage.store import Store
@@ -39,10 +35,10 @@ from storage.sweep_records import ENDED_SWEEP_STATES
 from storage.sweep_tables import SWEEP_METRICS, sweep_blocks, sweep_chunks
 from tasks.process_guard import build_child_guard
 from tasks.settings import Settings
+from tests.support.chaos_outcome import Outcome
 from tests.support.datasets import add_aapl
 from tests.support.mariadb import MariaDbServer
 from tests.support.processes import is_alive, list_descendants, wait_until
-from tests.support.sweeps import build_request, count_done
 from tests.support.valkey import Valkey
 from tests.support.worker import build_service_environ
 
@@ -94,19 +90,6 @@ class Service:
             # A stopped process takes its children along only once it is gone.
             self.process.kill()
             self.process.wait()
-
-
-@dataclass
-class Outcome:
-    """What a case left behind, for the table in docs/reliability.md."""
-
-    n_runs: int = 0
-    n_chunks: int = 0
-    max_attempt: int = 0
-    n_lost: int = 0
-    n_refused: int = 0
-    seconds: float = 0.0
-    notes: list[str] = field(default_factory=list)
 
 
 class Rig:
@@ -241,7 +224,9 @@ class Rig:
         def find() -> str | None:
             with self.store.engine.connect() as connection:
                 held = [name for name in connection.scalars(query) if name.startswith(worker)]
-            return held[0] if held else None
+            # A row names its worker for a while after that was killed.
+            alive = [name for name in held if is_alive(int(name.rpartition("/")[2]))]
+            return alive[0] if alive else None
 
         holder = wait_until(find, 60, "somebody computes", pause=0.002)
         assert holder is not None
@@ -373,95 +358,6 @@ class Rig:
             ids = connection.scalars(select(runs.c.run_id)).all()
         for run_id in ids:
             self.store.runs.delete(run_id)
-
-
-class Stream:
-    """Single runs, one after the other, from a client that does not give up."""
-
-    def __init__(self, rig: Rig) -> None:
-        self.rig = rig
-        self.accepted: dict[str, int] = {}
-        # Runs that must fail, and the exit that their error must name.
-        self.doomed: dict[str, str] = {}
-        self.n_refused = 0
-        self._stop = threading.Event()
-        self._pool = ThreadPoolExecutor(1)
-
-    def __enter__(self) -> Stream:
-        self._sent = self._pool.submit(self._send)
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._stop.set()
-        self._pool.shutdown()
-        if exc_info[0] is None:
-            self._sent.result()
-
-    def _send(self) -> None:
-        for window in itertools.cycle(WINDOWS):
-            body = {
-                "dataset": "AAPL",
-                "rule": "rsi",
-                "force": True,
-                "params": {"window": window},
-            }
-            self.accepted[self.rig.accept("/api/v1/runs", body, self._note)] = window
-            # Runs go before chunks: no more than the workers can bear, or the sweep would stand
-            # still; while nothing goes on at all, another one every now and then.
-            sent_at = time.monotonic()
-            while not self._stop.wait(1.0):
-                if self._count_open() == 0 or time.monotonic() - sent_at > 4.0:
-                    break
-            if self._stop.is_set():
-                return
-
-    def _count_open(self) -> int:
-        try:
-            counts = self.rig.store.runs.counts()
-        except StorageUnavailable:
-            return 99
-        return counts["queued"] + counts["running"]
-
-    def _note(self) -> None:
-        self.n_refused += 1
-
-
-def run_case(
-    rig: Rig,
-    break_it: Callable[[Stream], Any],
-    *,
-    n_chunks: int = 2,
-    seconds: float = 90.0,
-) -> Outcome:
-    """Run a sweep and a stream of runs, break something meanwhile, compare with the undisturbed.
-
-    Parameters
-    ----------
-    break_it : callable
-        Takes the stream; returns once what it breaks is whole again, but for what heals by itself.
-    n_chunks : int
-        So many chunks are done before.
-    seconds : float
-        How long all may take to end after that.
-    """
-    rig.wait_until_healthy()
-    rig.clear()
-    outcome = Outcome()
-    with Stream(rig) as stream:
-        sweep_id = rig.accept("/api/v1/sweeps", build_request(N_FEES))
-        wait_until(lambda: count_done(rig.store, sweep_id) >= n_chunks, 90, "some chunks")
-        note = break_it(stream)
-        time.sleep(1.0)
-    broken = time.monotonic()
-    rig.wait_for_end(list(stream.accepted), sweep_id, seconds)
-    rig.check_sweep(sweep_id, outcome)
-    rig.check_runs(stream.accepted, stream.doomed, outcome)
-    outcome.n_refused = stream.n_refused
-    outcome.seconds = time.monotonic() - broken
-    rig.heal()
-    if isinstance(note, str):
-        outcome.notes.append(note)
-    return outcome
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import run_model, sweep_model
+from tests.support import run_model, sweep_steps
 
 ARCHITECTURE = Path(__file__).resolve().parents[2] / "ARCHITECTURE.md"
 _PAIR = re.compile(r"(\w*) ?-> (\w+)")
@@ -32,8 +32,8 @@ def read_table(subject: str) -> set[tuple[str | None, str]]:
     ("subject", "transitions"),
     [
         ("run", run_model.TRANSITIONS),
-        ("sweep", sweep_model.SWEEP_TRANSITIONS),
-        ("chunk", sweep_model.CHUNK_TRANSITIONS),
+        ("sweep", sweep_steps.SWEEP_TRANSITIONS),
+        ("chunk", sweep_steps.CHUNK_TRANSITIONS),
     ],
 )
 def test_the_tables_name_the_transitions_that_the_model_allows(
