@@ -1,8 +1,13 @@
-"""Kombu's Redis transport, mended in one place, and watched at another.
+"""Kombu's Redis transport, mended in two places, and watched at another.
 
 Mended: a channel whose connection was collected after a broker died answers every acknowledgement
 with an AttributeError. That is no connection error to Celery, so the worker's parent ended with it.
 Here it is the connection error that it means, and the worker connects anew.
+
+Mended too: an acknowledgement that a silent broker did not take is logged, and its message counts
+as one in work for ever. A worker of one process then has no room for another: it stays connected,
+and never asks again. Here the message is forgotten; the broker offers it once more after a while,
+and whoever gets it finds the work done.
 
 Watched: whether the parent still asks for messages. A connection that is open and a worker that
 answers pings do not say so; see `tasks.liveness`.
@@ -15,7 +20,7 @@ from typing import Any
 
 import redis
 from kombu import transport
-from kombu.transport.redis import Channel, Transport
+from kombu.transport.redis import Channel, QoS, Transport
 
 
 class Pulse:
@@ -39,8 +44,22 @@ class Pulse:
 PULSE = Pulse()
 
 
+class MendedQoS(QoS):
+    """Which messages are in work; see the module."""
+
+    def ack(self, delivery_tag: str) -> None:
+        """Acknowledge a message, or forget it if that cannot be said."""
+        try:
+            super().ack(delivery_tag)  # type: ignore[no-untyped-call]
+        except self.channel.connection_errors:
+            self._quick_ack(delivery_tag)
+            raise
+
+
 class MendedChannel(Channel):
     """See the module."""
+
+    QoS = MendedQoS
 
     def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
         if self.connection is None or self.connection.client is None:
