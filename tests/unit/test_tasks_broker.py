@@ -56,7 +56,7 @@ def test_a_message_that_a_silent_broker_does_not_hear_of_leaves_room_for_others(
 def test_an_acknowledgement_after_the_connection_is_gone_is_a_connection_error(
     broker: Valkey,
 ) -> None:
-    connection, message = receive(broker)
+    _connection, message = receive(broker)
     # As a worker leaves it that lost its broker while a task ran.
     message.channel._disconnect_pools()
     message.channel.connection.client = None
