@@ -37,8 +37,8 @@ system-packages:
 test: $(STAMP)/test system-packages ## Run all tests but the slow chaos suite
 	$(BIN)/python -m pytest tests --ignore=tests/chaos -n $(JOBS) --dist loadfile $(PYTEST_FLAGS)
 
-chaos: $(STAMP)/test system-packages ## Break things on purpose; slow
-	$(BIN)/python -m pytest tests/chaos $(PYTEST_FLAGS)
+chaos: $(STAMP)/test system-packages ## Break things on purpose; REPORT=docs/reliability.md writes what was seen
+	$(BIN)/python -m pytest tests/chaos $(if $(REPORT),--reliability-report=$(REPORT)) $(PYTEST_FLAGS)
 
 lint: $(STAMP)/test ## Check style, types and layers
 	$(BIN)/ruff check .

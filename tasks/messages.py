@@ -25,12 +25,14 @@ RUN_TASK = "stock_backtest.run"
 CHUNK_TASK = "stock_backtest.sweep_chunk"
 FINISH_TASK = "stock_backtest.sweep_finish"
 QUERY_TASK = "stock_backtest.sweep_query"
+LOST_TASK = "stock_backtest.report_lost"
 # Sweeps have a queue of their own, so that a large one never delays a single run: workers look
 # into the queues in alphabetical order (see `queue_order_strategy`), and take from the second only
 # while the first is empty. What somebody waits for before a page is in the first.
+REPORT_QUEUE = "reports"  # a few milliseconds each, by which work of dead processes goes on
 RUN_QUEUE = "runs"
 SWEEP_QUEUE = "sweeps"
-QUEUES = (RUN_QUEUE, SWEEP_QUEUE)
+QUEUES = (REPORT_QUEUE, RUN_QUEUE, SWEEP_QUEUE)
 
 # A message that a dead worker took is offered again after this long. It may be short, even shorter
 # than a run: a second delivery finds the claim taken and does nothing.

@@ -69,10 +69,10 @@ def _die_with_parent() -> None:
 class MariaDbServer:
     """Context manager around one server process; `create_database` gives fresh databases."""
 
-    def __init__(self, *options: str) -> None:
+    def __init__(self, *options: str, directory: Path | None = None) -> None:
         self._options = options
         # Not pytest's tmp_path: a UNIX socket's path must stay below 108 bytes.
-        self._home = Path(tempfile.mkdtemp(prefix="mdb-"))
+        self._home = Path(tempfile.mkdtemp(prefix="mdb-", dir=directory))
         self._process: subprocess.Popen[bytes] | None = None
         self.port = 0
 
@@ -113,7 +113,7 @@ class MariaDbServer:
         assert done.returncode == 0, done.stdout + done.stderr
         (self._home / "init.sql").write_text(
             f"CREATE USER IF NOT EXISTS '{USER}'@'127.0.0.1' IDENTIFIED BY '{PASSWORD}';\n"
-            f"GRANT ALL ON *.* TO '{USER}'@'127.0.0.1';\n"
+            f"GRANT ALL ON *.* TO '{USER}'@'127.0.0.1' WITH GRANT OPTION;\n"
         )
 
     def start(self) -> None:
@@ -159,20 +159,91 @@ class MariaDbServer:
         self._process.kill()
         self._process.wait()
 
+    def pause(self) -> None:
+        """Let it accept connections, by its kernel's backlog, and answer nothing."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
     def _remove(self) -> None:
         if self._process is not None and self._process.poll() is None:
             self.kill()
         shutil.rmtree(self._home, ignore_errors=True)
 
-    def _execute(self, statement: str) -> None:
-        connection = pymysql.connect(
-            host="127.0.0.1", port=self.port, user=USER, password=PASSWORD, connect_timeout=5
+    def execute(self, statement: str) -> None:
+        """Execute a statement as a user with every right."""
+        self._execute(statement)
+
+    def create_plain_user(self, url: str) -> str:
+        """Create a user with rights on one database alone, and return its URL of it."""
+        user = "platform"
+        self._execute(f"CREATE USER '{user}'@'127.0.0.1' IDENTIFIED BY '{PASSWORD}'")
+        self._execute(f"GRANT ALL ON {url.rpartition('/')[2]}.* TO '{user}'@'127.0.0.1'")
+        return url.replace(f"//{USER}:", f"//{user}:")
+
+    def count(self, variable: str) -> int:
+        """Return one of the server's status counters."""
+        with self._connect() as connection, connection.cursor() as cursor:
+            cursor.execute("SHOW GLOBAL STATUS LIKE %s", (variable,))
+            return int(cursor.fetchone()[1])
+
+    def kill_connections(self, user: str) -> int:
+        """Cut whatever connections a user has now, in the middle of whatever they do."""
+        n_killed = 0
+        with self._connect() as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT id FROM information_schema.processlist WHERE user = %s", (user,))
+            for (number,) in cursor.fetchall():
+                try:
+                    cursor.execute("KILL CONNECTION %s", (number,))
+                    n_killed += 1
+                except pymysql.err.MySQLError:  # it went by itself
+                    continue
+        return n_killed
+
+    def hold_locks(self, url: str, seconds: float) -> None:
+        """Lock every row of runs and of chunks for so long."""
+        with self._connect(url) as connection, connection.cursor() as cursor:
+            connection.begin()
+            cursor.execute("SELECT idx FROM sweep_chunks FOR UPDATE")
+            cursor.execute("SELECT id FROM runs FOR UPDATE")
+            time.sleep(seconds)
+            connection.rollback()
+
+    def lock_in_reverse(self, url: str, seconds: float) -> int:
+        """Lock chunks before their sweep, over and over, where everybody else begins with the
+        sweep; return how often."""
+        end = time.monotonic() + seconds
+        n_held = 0
+        with self._connect(url) as connection, connection.cursor() as cursor:
+            while time.monotonic() < end:
+                try:
+                    connection.begin()
+                    cursor.execute("SELECT idx FROM sweep_chunks WHERE state <> 'done' FOR UPDATE")
+                    cursor.execute("SELECT id FROM sweeps FOR UPDATE")
+                    n_held += 1
+                except pymysql.err.OperationalError:  # this side was chosen to lose
+                    continue
+                finally:
+                    connection.rollback()
+                time.sleep(0.02)
+        return n_held
+
+    def _connect(self, url: str = "") -> pymysql.Connection:
+        return pymysql.connect(
+            host="127.0.0.1",
+            port=self.port,
+            user=USER,
+            password=PASSWORD,
+            database=url.rpartition("/")[2] or None,
+            connect_timeout=5,
         )
-        try:
-            with connection.cursor() as cursor:
-                cursor.execute(statement)
-        finally:
-            connection.close()
+
+    def _execute(self, statement: str) -> None:
+        with self._connect() as connection, connection.cursor() as cursor:
+            cursor.execute(statement)
 
     def build_url(self, name: str) -> str:
         return f"mysql+pymysql://{USER}:{PASSWORD}@127.0.0.1:{self.port}/{name}"

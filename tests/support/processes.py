@@ -12,7 +12,7 @@ import psutil
 T = TypeVar("T")
 
 
-def wait_until(condition: Callable[[], T], seconds: float, what: str) -> T:
+def wait_until(condition: Callable[[], T], seconds: float, what: str, *, pause: float = 0.05) -> T:
     """Return the first true value of `condition`; fail with `what` after `seconds`."""
     deadline = time.monotonic() + seconds
     while True:
@@ -20,7 +20,7 @@ def wait_until(condition: Callable[[], T], seconds: float, what: str) -> T:
         if value:
             return value
         assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.05)
+        time.sleep(pause)
 
 
 def is_alive(pid: int) -> bool:
