@@ -8,7 +8,6 @@ bound with `bind_run` reaches each of them, so that every line of a run carries 
 from __future__ import annotations
 
 import logging
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,13 +16,12 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import structlog
 
+from tasks.settings import redact_text
+
 if TYPE_CHECKING:
     from structlog.typing import EventDict, Processor, WrappedLogger
 
     from tasks.settings import Settings
-
-# scheme://user:password@host, wherever in a text; the user part may be empty (redis://:pw@host).
-_PASSWORD_IN_URL = re.compile(r"(?P<head>\b[\w+.-]+://[^\s:/@]*):(?P<password>[^\s/]+)@")
 
 # Chatty at INFO without telling an operator anything.
 _QUIET_LOGGERS = {
@@ -104,11 +102,6 @@ def bind_run(run_id: str, **values: Any) -> Iterator[None]:
 def get_logger(name: str) -> Any:
     """Return a structured logger: ``log.info("event_name", key=value)``."""
     return structlog.stdlib.get_logger(name)
-
-
-def redact_text(text: str) -> str:
-    """Return `text` with the password of every URL in it replaced by asterisks."""
-    return _PASSWORD_IN_URL.sub(r"\g<head>:***@", text) if "://" in text else text
 
 
 def _build_renderers(settings: Settings) -> list[Processor]:

@@ -14,6 +14,7 @@ from storage.bar_files import FileLimits
 from storage.ingest import IngestProcess
 from storage.records import DatasetRecord
 from tasks.logs import get_logger
+from webapp.audit import name_object
 from webapp.context import get_context
 from webapp.problems import ProblemError
 from webapp.responses import build_json, format_instant
@@ -91,6 +92,7 @@ def remove(ref: str) -> Response:
     """Remove a dataset by symbol, SHA-256 or id; runs keep the content they were computed on."""
     if not get_context().store.datasets.remove(ref):
         raise _unknown_dataset(ref)
+    name_object(ref)
     get_logger(__name__).info("dataset_removed", dataset=ref[:100])
     return Response(status=204)
 

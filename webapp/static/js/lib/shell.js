@@ -1,6 +1,7 @@
 /** What every page has: command bar, keys, tooltips, status strip, trouble banner. */
 
 import { installCommandBar } from "../command/bar.js";
+import { request } from "./api.js";
 import { readBoot } from "./boot.js";
 import { $, announce, fill, h } from "./dom.js";
 import { installKeys } from "./keys.js";
@@ -25,7 +26,15 @@ export function installShell(options = {}) {
   installCommandBar(boot, { onRun: options.onRun || handOver("/"), onSweep: options.onSweep || handOver("/sweep") });
   installStatus(boot.version);
   installMenu();
+  installLogOut();
   return boot;
+}
+
+function installLogOut() {
+  $("#log-out")?.addEventListener("click", async () => {
+    await request("/api/v1/session", { method: "DELETE" });
+    location.assign("/login");
+  });
 }
 
 function installMenu() {
