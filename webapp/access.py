@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -17,6 +18,7 @@ from flask import Flask, Response, g, request
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 
 from storage.access import Scope, TokenRecord, includes_scope
+from storage.errors import StorageUnavailable
 from storage.store import Store
 from tasks.exposure import AccessMode, choose_mode, is_loopback
 from tasks.logs import get_logger
@@ -79,6 +81,8 @@ class AccessControl:
         self.policy = policy
         self.rates = RateLimits(settings)
         self._settings, self._store = settings, store
+        self._tokens_exist: bool | None = None
+        self._asked_at = 0.0
         self._serializer = URLSafeTimedSerializer(
             settings.secret_key or "-",
             salt=_SALT,
@@ -155,7 +159,30 @@ class AccessControl:
         peer = request.remote_addr
         if not is_loopback(name) or (peer and not is_loopback(peer)):
             return False
-        return not self._store.tokens.exist()
+        return not self._ask_for_tokens()
+
+    def close(self) -> None:
+        """Ask everybody from now on: there is a token."""
+        self._tokens_exist = True
+
+    def _ask_for_tokens(self) -> bool:
+        """Return whether there ever was a token, as known a second ago; they never become none.
+
+        Raises
+        ------
+        StorageUnavailable
+            If that was never known, but for a page, which then says that nothing can be reached.
+        """
+        now = time.monotonic()
+        if self._tokens_exist or (self._tokens_exist is False and now < self._asked_at + 1.0):
+            return self._tokens_exist
+        try:
+            self._tokens_exist = self._store.tokens.exist()
+            self._asked_at = now
+        except StorageUnavailable:
+            if self._tokens_exist is None and not (request.endpoint or "").startswith("page_"):
+                raise
+        return bool(self._tokens_exist)
 
     def _refuse(self) -> Response:
         sent = "Authorization" in request.headers

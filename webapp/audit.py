@@ -39,7 +39,7 @@ def _note(response: Response) -> Response:
         "address": find_client(context.settings),
         "status": status,
     }
-    if status in _DENIALS or identity is None:
+    if status in _DENIALS:
         get_logger(__name__).warning("write_denied", **event)
     if status >= 400 or identity is None:
         return response

@@ -125,6 +125,7 @@ def create_token() -> Response:
     record, secret = get_context().store.tokens.create(
         wanted.name, wanted.scope, wanted.expires_days
     )
+    get_access(current_app).close()
     name_object(record.id)
     return build_json({**build_token_view(record), "token": secret}, 201)
 
