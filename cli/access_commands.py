@@ -106,7 +106,9 @@ def audit_command(limit: int, server: str | None, as_json: bool) -> None:
         print_indented(events)
         return
     print_table(
-        ("time (UTC)", "who", "what", "object", "from"), [_event_row(item) for item in events], sys.stdout
+        ("time (UTC)", "who", "what", "object", "from"),
+        [_event_row(item) for item in events],
+        sys.stdout,
     )
 
 

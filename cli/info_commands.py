@@ -198,7 +198,10 @@ def _check_access(settings: Settings) -> tuple[bool, str]:
     except (InputError, StorageError) as error:
         return False, f"access: {error}"
     if mode == "open":
-        return True, f"access: OPEN to whoever reaches {settings.bind}, nobody is asked who they are"
+        return (
+            True,
+            f"access: OPEN to whoever reaches {settings.bind}, nobody is asked who they are",
+        )
     if mode == "closed" or has_tokens:
         return True, f"access: by token, on {settings.bind}"
     return True, f"access: open on {settings.bind} until the first token is created"

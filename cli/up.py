@@ -78,9 +78,7 @@ def up(state_dir: Path, port: int, flower_port: int, workers: int | None) -> Non
     _run_platform(state, settings, ports, n_workers)
 
 
-def choose_port(
-    option: str, port: int, taken: set[int] | None = None, *, host: str = _HOST
-) -> int:
+def choose_port(option: str, port: int, taken: set[int] | None = None, *, host: str = _HOST) -> int:
     """Return `port` if it can be bound on `host`, any free one for 0.
 
     Raises
@@ -194,9 +192,7 @@ def build_specs(
     command = [*python, "-m", "cli.main"]
     flower = [*python, "-m", "tasks.flower_app", "--address", _HOST, "--port", str(ports.flower)]
     return [
-        ProcessSpec(
-            "web", [sys.executable, *build_web_arguments(settings, 1)], environ
-        ),
+        ProcessSpec("web", [sys.executable, *build_web_arguments(settings, 1)], environ),
         ProcessSpec("worker", [*command, "worker", "--concurrency", str(n_workers)], environ),
         ProcessSpec("maintenance", [*command, "maintenance"], environ),
         ProcessSpec("flower", flower, environ),

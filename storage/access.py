@@ -173,10 +173,8 @@ class TokenRepository(Repository):
             return None
         digest = _digest(secret)
 
-        def work(connection: Connection) -> Row[Any] | None:
-            return connection.execute(_BY_SECRET, {"digest": digest}).one_or_none()
-
-        row = self._read(work)
+        keys = {"digest": digest}
+        row: Any = self._read(lambda connection: connection.execute(_BY_SECRET, keys).one_or_none())
         # The index found the row by a hash, which no timing tells a secret from; compared once more
         # so that this does not hang on how a database compares strings.
         if row is None or not hmac.compare_digest(row.secret_sha256, digest):
@@ -205,11 +203,10 @@ class TokenRepository(Repository):
 
     def find_by_session(self, session_id: str) -> TokenRecord | None:
         """Return the live token of a session that is not over, or None."""
-
-        def work(connection: Connection) -> Row[Any] | None:
-            return connection.execute(_BY_SESSION, {"session_id": session_id}).one_or_none()
-
-        row = self._read(work)
+        keys = {"session_id": session_id}
+        row: Any = self._read(
+            lambda connection: connection.execute(_BY_SESSION, keys).one_or_none()
+        )
         return None if row is None else self._touch(row)
 
     def end_session(self, session_id: str) -> bool:

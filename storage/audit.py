@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import insert, select
 from sqlalchemy import delete as delete_from
+from sqlalchemy import insert, select
 
 from storage.access_tables import (
     MAX_ACTOR_LENGTH,

@@ -101,5 +101,5 @@ def check_secret_key(settings: Settings, mode: AccessMode) -> None:
             f"{PREFIX}SECRET_KEY",
             "(hidden)" if settings.secret_key else None,
             f"signs the cookies of logins and needs {_SHORTEST_KEY} characters, the same on every "
-            'replica; make one with `python3 -c "import secrets; print(secrets.token_urlsafe(32))"`',
+            "replica; make one with `openssl rand -base64 32`",
         )

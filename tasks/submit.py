@@ -24,8 +24,8 @@ from storage.errors import UnknownDataset
 from storage.records import NewRun
 from tasks.celery_app import send_run
 from tasks.compute import build_run_spec, fingerprint_of
-from tasks.logs import bind_run, get_logger, redact_text
-from tasks.settings import Settings
+from tasks.logs import bind_run, get_logger
+from tasks.settings import Settings, redact_text
 
 if TYPE_CHECKING:
     from backtest.bars import Spacing

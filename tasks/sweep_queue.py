@@ -13,8 +13,8 @@ from kombu.exceptions import OperationalError
 
 from storage.sweep_records import ChunkPlan
 from tasks.celery_app import send_chunk, send_finish, send_query
-from tasks.logs import bind_run, get_logger, redact_text
-from tasks.settings import Settings
+from tasks.logs import bind_run, get_logger
+from tasks.settings import Settings, redact_text
 
 if TYPE_CHECKING:
     from storage.store import Store

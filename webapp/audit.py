@@ -6,6 +6,8 @@ stranger could fill the table.
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import Flask, Response, g, request
 
 from storage.errors import StorageUnavailable
@@ -32,7 +34,7 @@ def _note(response: Response) -> Response:
     context = get_context()
     identity = g.get("identity")
     status = response.status_code
-    event = {
+    event: dict[str, Any] = {
         "actor": identity.name if identity is not None else "nobody",
         "action": request.endpoint or "unknown",
         "object_id": _find_object(response),

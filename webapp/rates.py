@@ -108,8 +108,8 @@ class RateLimits:
         with self._lock:
             if self._local is None:
                 self._local = _build_limiter("memory://")
-            uses_broker = shared and self._settings.executor != "inline" and self._settings.broker_url
-            if not uses_broker or time.monotonic() < self._shared_after:
+            has_broker = self._settings.executor != "inline" and self._settings.broker_url
+            if not shared or not has_broker or time.monotonic() < self._shared_after:
                 return self._local
             if self._shared is None:
                 timeout = self._settings.broker_timeout_seconds

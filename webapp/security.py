@@ -1,8 +1,8 @@
 """Which requests are answered at all, and what browsers may do with the answers.
 
-The same in every mode; who asks is for `webapp.access`. A loopback server is reachable from every page its user visits: without a
-Host check a foreign name that resolves to 127.0.0.1 reads it (DNS rebinding), without an Origin
-check a foreign form writes to it (cross-site request forgery).
+The same in every mode; who asks is a matter of `webapp.access`. A loopback server is reachable from
+every page its user visits: without a Host check a foreign name that resolves to 127.0.0.1 reads it
+(DNS rebinding), without an Origin check a foreign form writes to it (cross-site request forgery).
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from typing import Any
 
-from tasks.logs import redact_text
+from tasks.settings import redact_text
 
 _HEAD = """
 import logging

@@ -176,9 +176,7 @@ ROUTES = (
         refusals=(409, 413, 415, 422),
     ),
     Route("DELETE", "/api/v1/session", log_out, "Log out", _ACCESS, status=204, needs="read"),
-    Route(
-        "GET", "/api/v1/tokens", list_tokens, "List tokens", _TOKENS, TokenList, needs="admin"
-    ),
+    Route("GET", "/api/v1/tokens", list_tokens, "List tokens", _TOKENS, TokenList, needs="admin"),
     Route(
         "POST",
         "/api/v1/tokens",
