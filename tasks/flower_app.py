@@ -42,9 +42,9 @@ _INLINE_SCRIPT = b"\nvar autorefresh = 1;\n"
 _SCRIPT_HASH = base64.b64encode(hashlib.sha256(_INLINE_SCRIPT).digest()).decode()
 _HEADERS = {
     "Content-Security-Policy": (
-        f"default-src 'self'; script-src 'self' 'sha256-{_SCRIPT_HASH}'; style-src 'self' 'unsafe-inline'; "
-        "img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; "
-        "frame-ancestors 'none'"
+        f"default-src 'self'; script-src 'self' 'sha256-{_SCRIPT_HASH}'; "
+        "style-src 'self' 'unsafe-inline'; img-src 'self' data:; object-src 'none'; "
+        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",

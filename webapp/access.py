@@ -111,6 +111,8 @@ class AccessControl:
         needed = self.needed(request.endpoint)
         if needed == "public":
             return None
+        if request.method == "OPTIONS":  # tells the methods of an address, and nothing else
+            needed = "read"
         identity = self.identify()
         if identity is None:
             return self._refuse()
@@ -171,7 +173,7 @@ class AccessControl:
         Raises
         ------
         StorageUnavailable
-            If that was never known, but for a page, which then says that nothing can be reached.
+            If that was never known, but for what tells of a database that is away.
         """
         now = time.monotonic()
         if self._tokens_exist or (self._tokens_exist is False and now < self._asked_at + 1.0):
@@ -180,7 +182,9 @@ class AccessControl:
             self._tokens_exist = self._store.tokens.exist()
             self._asked_at = now
         except StorageUnavailable:
-            if self._tokens_exist is None and not (request.endpoint or "").startswith("page_"):
+            endpoint = request.endpoint or ""
+            tells = endpoint.startswith("page_") or endpoint == "get_metrics"
+            if self._tokens_exist is None and not tells:
                 raise
         return bool(self._tokens_exist)
 
