@@ -39,6 +39,7 @@ _SLOWEST_BODY = 4096
 _SEND_SECONDS = 30
 # An upload waits this long for others to end before it is sent away. [seconds]
 _QUEUE_SECONDS = 20.0
+_LINGER_SECONDS = 2.0
 
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,18})[ \t]*\r\n", re.IGNORECASE)
 _STREAMED = re.compile(rb"\r\n(?:transfer-encoding|expect):", re.IGNORECASE)
@@ -132,6 +133,8 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         self._most_large = max(1, self.cfg.threads // 2)
         self._large: set[TConn] = set()
         self._queued: deque[tuple[TConn, float]] = deque()
+        # Answered for the last time, until their clients close them.
+        self._lingering: dict[TConn, float] = {}
 
     def accept(self, listener: socket.socket) -> None:
         """Accept a connection and wait for its first request without a thread."""
@@ -202,14 +205,14 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
     def finish_request(self, conn: TConn, future: Any) -> None:
         """Take a connection back from its thread."""
         self._large.discard(conn)
-        buffered = conn.parser.unreader.buf.getvalue() if conn.parser is not None else b""
-        if buffered and count_missing(buffered) != (0, False):
-            # The next request was begun behind the last one and is not whole: a client that does so
-            # opens another connection.
-            self.nr_conns -= 1
-            conn.close(graceful=True)
-        else:
+        is_kept = not future.cancelled() and future.exception() is None and future.result()
+        # The next request may have been begun behind the last one, and not be whole: a client that
+        # does so opens another connection.
+        ahead = conn.parser.unreader.buf.getvalue() if is_kept else b""
+        if is_kept and (not ahead or count_missing(ahead) == (0, False)):
             super().finish_request(conn, future)
+        else:
+            self._linger(conn)
         while self._queued and len(self._large) < self._most_large:
             self._enqueue_large(self._queued.popleft()[0])
 
@@ -236,10 +239,17 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
             self._drop(conn, _TOO_SLOW if self._seen[conn] else b"")
         while self._queued and (self._queued[0][1] <= now or not self.alive):
             self._drop(self._queued.popleft()[0], _TOO_MANY)
+        for conn in [
+            conn for conn, deadline in self._lingering.items() if deadline <= now or not self.alive
+        ]:
+            self._end(conn)
         super().murder_pending()
 
     def _drop_oldest(self) -> None:
         """Make room for somebody who may have something to say."""
+        if self._lingering:
+            self._end(next(iter(self._lingering)))
+            return
         if self._gathering:
             conn = next(iter(self._gathering))
         elif self.keepalived_conns:
@@ -250,12 +260,43 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
             self.poller.unregister(conn.sock)
         self._drop(conn)
 
+    def _linger(self, conn: TConn) -> None:
+        """Close a connection so that its client still gets the last answer (RFC 9112, 9.6).
+
+        gunicorn waits in its loop for a client to close its side, and meanwhile serves nobody.
+        """
+        try:
+            conn.sock.setblocking(False)
+            conn.sock.shutdown(socket.SHUT_WR)
+            self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._discard, conn))
+        except OSError:
+            self._drop(conn)
+            return
+        self._lingering[conn] = time.monotonic() + _LINGER_SECONDS
+
+    def _discard(self, conn: TConn, *_: Any) -> None:
+        try:
+            if conn.sock.recv(_PEEK_BYTES):
+                return
+        except BlockingIOError:
+            return
+        except OSError:
+            pass
+        self._end(conn)
+
+    def _end(self, conn: TConn) -> None:
+        self._lingering.pop(conn, None)
+        self.poller.unregister(conn.sock)
+        self._drop(conn)
+
     def _drop(self, conn: TConn, answer: bytes = b"") -> None:
         self._forget(conn)
-        self.nr_conns -= 1
         if answer:
             with contextlib.suppress(OSError):
                 conn.sock.send(answer)
+            self._linger(conn)
+            return
+        self.nr_conns -= 1
         conn.close()
 
     def _forget(self, conn: TConn) -> None:

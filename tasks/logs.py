@@ -8,6 +8,7 @@ bound with `bind_run` reaches each of them, so that every line of a run carries 
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from structlog.typing import EventDict, Processor, WrappedLogger
 
     from tasks.settings import Settings
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f]")
+_LINE_END = re.compile(r"\r\n|[\r\n\x85\u2028\u2029]")
 
 # Chatty at INFO without telling an operator anything.
 _QUIET_LOGGERS = {
@@ -115,6 +119,7 @@ def _build_renderers(settings: Settings) -> list[Processor]:
     return [
         structlog.processors.format_exc_info,
         _redact,
+        _escape,
         structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
         ),
@@ -156,6 +161,22 @@ def _redact_value(value: Any) -> Any:
     if isinstance(value, int | float | None):
         return value
     return redact_text(str(value))
+
+
+def _escape(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """Keep what was sent from looking like lines of ours, or from steering a terminal.
+
+    JSON escapes by itself. A message of a library may have several lines; none but the first may
+    begin where lines of ours do. A traceback is left as it is: its lines are indented.
+    """
+    for key, value in event.items():
+        if isinstance(value, str) and key not in ("exception", "stack"):
+            text = _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", value)
+            if key == "event":
+                event[key] = _LINE_END.sub("\n    ", text)
+            else:
+                event[key] = _LINE_END.sub(lambda match: repr(match[0])[1:-1], text)
+    return event
 
 
 def _render_json(logger: WrappedLogger, method: str, event: EventDict) -> str:

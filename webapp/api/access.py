@@ -74,7 +74,7 @@ def _missing_token() -> ProblemError:
 
 
 def _refuse_login() -> Response:
-    message = "is not known, was revoked or has expired; `stock-backtest token create` makes one"
+    message = "is not known, was revoked or has expired; ask an administrator for a new one"
     return build_problem(
         401,
         f"the token {message}",
