@@ -38,7 +38,7 @@ def build_celery_config(settings: Settings) -> dict[str, Any]:
     """Return the Celery configuration that follows from `settings`."""
     timeout = settings.broker_timeout_seconds
     return {
-        "broker_url": settings.broker_url,
+        "broker_url": verify_certificate(settings.broker_url),
         "broker_connection_timeout": timeout,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
@@ -90,6 +90,16 @@ def build_celery_config(settings: Settings) -> dict[str, Any]:
         "enable_utc": True,
         "timezone": "UTC",
     }
+
+
+def verify_certificate(broker_url: str) -> str:
+    """Return the URL with the check of the broker's certificate asked for, unless it says itself.
+
+    Left alone, kombu would speak TLS to whoever answers.
+    """
+    if not broker_url.startswith("rediss://") or "ssl_cert_reqs=" in broker_url:
+        return broker_url
+    return f"{broker_url}{'&' if '?' in broker_url else '?'}ssl_cert_reqs=required"
 
 
 def create_celery_app(settings: Settings) -> Celery:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f]")
 _LINE_END = re.compile(r"\r\n|[\r\n\x85\u2028\u2029]")
+# What JSON lets pass, and terminals or readers of lines may not.
+_UNESCAPED = re.compile(r"[\x7f-\x9f\u2028\u2029]")
 
 # Chatty at INFO without telling an operator anything.
 _QUIET_LOGGERS = {
@@ -180,4 +182,5 @@ def _escape(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
 
 
 def _render_json(logger: WrappedLogger, method: str, event: EventDict) -> str:
-    return orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    text = orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    return _UNESCAPED.sub(lambda match: f"\\u{ord(match[0]):04x}", text)

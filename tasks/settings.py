@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from collections.abc import Mapping
@@ -140,6 +141,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
             values[name] = _parse_setting(hints[name], text)
         except ValueError as error:
             errors.append(FieldError(variable, text, str(error)))
+    errors += _check_ranges(values)
     if values.get("executor") == "kubernetes":
         errors.append(
             FieldError(f"{PREFIX}EXECUTOR", "kubernetes", "is not available yet; write celery")
@@ -147,6 +149,21 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     if errors:
         raise InputError(errors)
     return Settings(**values)
+
+
+def _check_ranges(values: Mapping[str, Any]) -> list[FieldError]:
+    errors = [
+        FieldError(f"{PREFIX}{name.upper()}", values[name], "must be at least 1")
+        for name in ("session_hours", "max_login_failures", "web_threads")
+        if values.get(name, 1) < 1
+    ]
+    for network in filter(None, str(values.get("trusted_proxies", "")).split(",")):
+        try:
+            ipaddress.ip_network(network.strip(), strict=False)
+        except ValueError:
+            message = "list addresses or networks, separated by commas: 10.0.0.0/8,192.0.2.1"
+            errors.append(FieldError(f"{PREFIX}TRUSTED_PROXIES", network, message))
+    return errors
 
 
 def _parse_setting(kind: Any, text: str) -> Any:
