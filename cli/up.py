@@ -178,7 +178,8 @@ def build_environ(settings: Settings, environ: Mapping[str, str]) -> dict[str, s
         "LOG_FORMAT": "json",
     }
     return {
-        **environ,
+        # The token of the person at the terminal is none of theirs.
+        **{name: value for name, value in environ.items() if name != f"{PREFIX}TOKEN"},
         **{PREFIX + name: value for name, value in embedded.items()},
         "PYTHONUNBUFFERED": "1",
     }

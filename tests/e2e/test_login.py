@@ -75,8 +75,9 @@ def test_a_page_asks_for_a_token_and_then_is_the_page_that_was_wanted(visitor: V
     expect(visitor.page.locator("#log-out")).to_be_visible()
 
 
-def test_a_wrong_token_is_refused_beside_the_field(visitor: Visitor) -> None:
-    visitor.page.goto("/login")
+@pytest.mark.parametrize("path", ["/login", "/runs"])
+def test_a_wrong_token_is_refused_beside_the_field(visitor: Visitor, path: str) -> None:
+    visitor.page.goto(path)
     visitor.page.press("#token", "Enter")
     expect(visitor.page.locator("#token-error")).to_have_text("Paste a token first.")
     visitor.log_in("sbt_wrong")

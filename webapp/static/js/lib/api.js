@@ -66,7 +66,7 @@ async function send(path, { method = "GET", json, body, headers = {}, signal } =
   }
   if (response.ok || response.status === 304) return response;
   // The session is over, or its token was revoked: the same address asks for a token now.
-  if (response.status === 401 && location.pathname !== "/login") location.reload();
+  if (response.status === 401 && !document.getElementById("login-form")) location.reload();
   const retryAfter = Number(response.headers.get("Retry-After")) || 0;
   throw new ApiError(response.status, await readProblem(response), retryAfter);
 }
