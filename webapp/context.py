@@ -17,6 +17,8 @@ from webapp.telemetry import Telemetry
 _KEY = "stock_backtest"
 # Each holds a thread for as long as its client reads, and a child process.
 _MOST_EXPORTING = 2
+# Each holds a thread for as long as its client sends, and a child process that may take gigabytes.
+_MOST_UPLOADING = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,8 @@ class WebContext:
         Taken by a request that holds its answer until a worker is done.
     exporting : threading.BoundedSemaphore
         Taken by an export for as long as it streams.
+    uploading : threading.BoundedSemaphore
+        Taken by an upload for as long as it arrives and is parsed.
     specs : SpecCache
         Specifications of the sweeps last asked for.
     """
@@ -48,6 +52,9 @@ class WebContext:
     waiting: threading.BoundedSemaphore = field(init=False)
     exporting: threading.BoundedSemaphore = field(
         default_factory=lambda: threading.BoundedSemaphore(_MOST_EXPORTING)
+    )
+    uploading: threading.BoundedSemaphore = field(
+        default_factory=lambda: threading.BoundedSemaphore(_MOST_UPLOADING)
     )
     specs: SpecCache = field(default_factory=SpecCache)
 

@@ -22,7 +22,6 @@ from webapp.problems import build_problem
 
 if TYPE_CHECKING:
     from limits import RateLimitItem
-    from limits.storage import Storage
     from limits.strategies import FixedWindowRateLimiter
 
 _FAILURE_WINDOW_SECONDS = 300
@@ -137,7 +136,4 @@ def _build_limiter(url: str, **options: float) -> FixedWindowRateLimiter:
     from limits.storage import storage_from_string
     from limits.strategies import FixedWindowRateLimiter
 
-    storage = storage_from_string(url, **options)
-    if TYPE_CHECKING:
-        assert isinstance(storage, Storage)
-    return FixedWindowRateLimiter(storage)
+    return FixedWindowRateLimiter(storage_from_string(url, **options))

@@ -152,3 +152,17 @@ def test_only_the_part_named_file_is_a_file(web: Web) -> None:
     answer = web.client.post("/api/v1/datasets", data=data)
     assert answer.status_code == 422
     assert answer.json["errors"][0]["field"] == "other"
+
+
+def test_only_so_many_files_are_parsed_at_a_time(web: Web) -> None:
+    uploading = web.app.extensions["stock_backtest"].uploading
+    n_taken = 0
+    while uploading.acquire(blocking=False):
+        n_taken += 1
+    answer = upload(web, build_csv())
+    assert answer.status_code == 503
+    assert int(answer.headers["Retry-After"]) > 0
+    uploading.release(n_taken)
+    assert upload(web, build_csv(), symbol="<").status_code == 422  # a refusal gives its place back
+    for _ in range(n_taken + 1):
+        assert upload(web, build_csv()).status_code == 201

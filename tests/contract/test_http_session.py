@@ -179,14 +179,14 @@ def test_wrong_tokens_are_refused_beside_the_field_and_never_repeated(closed: We
     assert answer.status_code == 401
     assert answer.json["errors"][0]["field"] == "token"
     assert "hunter2" not in answer.text
-    for body in ({}, {"token": 5}, {"token": ""}, {"token": "x" * 201}):
+    for body in ({}, {"token": 5}, {"token": ""}, {"token": "x" * 201}, {"token": "x", "y": 1}):
         answer = closed.client.post("/api/v1/session", json=body)
         assert answer.status_code == 422
         assert answer.json["errors"] == [
             {
                 "field": "token",
                 "value": None,
-                "message": "paste a token, sbt_ and 43 characters",
+                "message": "paste a token, sbt_ and 43 characters, and send nothing else",
             }
         ]
 

@@ -16,7 +16,7 @@ from storage.records import DatasetRecord
 from tasks.logs import get_logger
 from webapp.audit import name_object
 from webapp.context import get_context
-from webapp.problems import ProblemError
+from webapp.problems import ProblemError, build_problem
 from webapp.responses import build_json, format_instant
 from webapp.routing import Route
 from webapp.schemas import DatasetList, DatasetQuery, DatasetUpload, DatasetView
@@ -62,7 +62,16 @@ def upload() -> Response:
     def open_sink(file_name: str, date_format: str | None) -> IngestProcess:
         return IngestProcess(file_name, date_format, limits)
 
-    symbol, file_name, parsed = receive_upload(open_sink, settings.max_upload_bytes)
+    if not context.uploading.acquire(blocking=False):
+        return build_problem(
+            503,
+            "other uploads are being read; send it again when they are done",
+            headers={"Retry-After": "10"},
+        )
+    try:
+        symbol, file_name, parsed = receive_upload(open_sink, settings.max_upload_bytes)
+    finally:
+        context.uploading.release()
     record = context.store.datasets.add(parsed, symbol, file_name)
     get_logger(__name__).info(
         "dataset_stored", symbol=symbol, sha256=record.sha256, n_bars=record.n_bars
