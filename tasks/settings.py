@@ -57,6 +57,8 @@ class Settings:
         ``json`` is one object a line; ``console`` is for people.
     retention_days : int
         Finished runs older than this are purged; 0 keeps everything.
+    audit_days : int
+        Events of the audit log older than this are purged; 0 keeps everything.
     lease_seconds : float
         A worker that has not reported for this long has lost its run.
     max_attempts : int
@@ -93,6 +95,7 @@ class Settings:
     log_format: LogFormat = "console"
     log_level: LogLevel = "INFO"
     retention_days: int = 0
+    audit_days: int = 365
     lease_seconds: float = 6.0
     maintenance_interval_seconds: float = 2.0
     broker_timeout_seconds: float = 2.0

@@ -145,6 +145,7 @@ def test_events_come_newest_first_in_pages_and_are_purged_by_age(store: Store) -
         "UPDATE audit_events SET at = '2020-01-01 00:00:00.000000' WHERE object_id = 'run-0'",
     )
     assert store.audit.purge(30) == 1
+    assert store.audit.purge(30) == 0
     assert len(store.audit.list()) == 4
 
 
