@@ -25,9 +25,9 @@ from tornado.httputil import HTTPHeaders, HTTPServerRequest
 from tornado.web import OutputTransform, RequestHandler
 
 from backtest.errors import InputError
+from storage.access import TokenRepository
 from storage.database import create_database
 from storage.errors import StorageError
-from storage.store import Store
 from tasks.celery_app import create_celery_app
 from tasks.exposure import check_exposure
 from tasks.flower_guard import Refusal, TokenGuard, build_allowed_hosts, find_refusal
@@ -131,9 +131,11 @@ def build_flower(settings: Settings, address: str, port: int) -> GuardedFlower:
     StorageError
         If that depends on the tokens, and they cannot be counted.
     """
-    store = Store(create_database(settings.database_url)) if settings.database_url else None
+    # Not the whole store, which loads numpy.
+    url = settings.database_url
+    tokens = TokenRepository(create_database(url)) if url else None
     mode = check_exposure(
-        settings, "--address", address, lambda: store is not None and store.tokens.exist()
+        settings, "--address", address, lambda: tokens is not None and tokens.exist()
     )
     # Reading is open to whoever passes the guard; controls are off in any case.
     os.environ["FLOWER_UNAUTHENTICATED_API"] = "true"
@@ -147,7 +149,7 @@ def build_flower(settings: Settings, address: str, port: int) -> GuardedFlower:
         capp=create_celery_app(settings),
         options=options,
         allowed_hosts=build_allowed_hosts(settings, address),
-        guard=TokenGuard(settings, mode, store),
+        guard=TokenGuard(settings, mode, tokens),
         **flower_handler_settings,
     )
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import binascii
 import time
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from limits import RateLimitItemPerSecond
@@ -16,14 +15,11 @@ from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter
 
 from backtest.errors import InputError
-from storage.access import TokenRecord, includes_scope
+from storage.access import TokenRecord, TokenRepository, includes_scope
 from storage.errors import StorageUnavailable
 from tasks.exposure import AccessMode, is_loopback
 from tasks.logs import get_logger
 from tasks.settings import PREFIX, Settings
-
-if TYPE_CHECKING:
-    from storage.store import Store
 
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
 READS = frozenset({"GET", "HEAD"})
@@ -54,16 +50,18 @@ class TokenGuard:
 
     Parameters
     ----------
-    store : Store or None
-        Where tokens are; None where no database is configured, which must not be closed.
+    tokens : TokenRepository or None
+        None where no database is configured, which must not be closed.
     """
 
-    def __init__(self, settings: Settings, mode: AccessMode, store: Store | None) -> None:
-        if mode == "closed" and store is None:
+    def __init__(
+        self, settings: Settings, mode: AccessMode, tokens: TokenRepository | None
+    ) -> None:
+        if mode == "closed" and tokens is None:
             raise InputError.of(
                 f"{PREFIX}DATABASE_URL", None, "is not set; the tokens that may come in are there"
             )
-        self._mode, self._store = mode, store
+        self._mode, self._tokens = mode, tokens
         self._most = RateLimitItemPerSecond(
             max(1, settings.max_login_failures), _FAILURE_WINDOW_SECONDS
         )
@@ -103,16 +101,16 @@ class TokenGuard:
         if not is_loopback(strip_port(host).strip("[]")) or (peer and not is_loopback(peer)):
             return False
         now = time.monotonic()
-        if self._store is not None and not self._tokens_exist and now > self._asked_at + 1.0:
-            self._tokens_exist = self._store.tokens.exist()
+        if self._tokens is not None and not self._tokens_exist and now > self._asked_at + 1.0:
+            self._tokens_exist = self._tokens.exist()
             self._asked_at = now
         return not self._tokens_exist
 
     def _find(self, header: str | None) -> TokenRecord | None:
         secret = read_secret(header)
-        if secret is None or self._store is None:
+        if secret is None or self._tokens is None:
             return None
-        return self._store.tokens.find_by_secret(secret)
+        return self._tokens.find_by_secret(secret)
 
 
 def read_secret(header: str | None) -> str | None:

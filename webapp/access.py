@@ -120,6 +120,12 @@ class AccessControl:
         structlog.contextvars.bind_contextvars(actor=identity.name)
         # What leads nowhere is told to everybody who may ask anything.
         if not includes_scope(identity.scope, needed):
+            get_logger(__name__).warning(
+                "scope_refused",
+                action=request.endpoint or "unknown",
+                needed=needed,
+                address=find_client(self._settings),
+            )
             raise ProblemError(
                 403,
                 f"the token {identity.name!r} may {identity.scope}; this needs a token that may "
