@@ -297,3 +297,19 @@ def test_an_address_that_guesses_tokens_is_told_to_wait_but_shuts_out_nobody(clo
     ]
     assert statuses == [401] * 10 + [429] * 2
     assert closed.client.get("/api/v1/rules", headers=headers).status_code == 200
+
+
+def test_the_description_tells_what_each_operation_needs(closed: Web) -> None:
+    headers = bearer(make_token(closed, "read"))
+    document = closed.client.get("/api/openapi.json", headers=headers).json
+    policy = get_access(closed.app).policy
+    operations = [item for path in document["paths"].values() for item in path.values()]
+    assert {item["operationId"]: item["x-needs"] for item in operations} == {
+        item["operationId"]: policy[item["operationId"]] for item in operations
+    }
+    for item in operations:
+        assert bool(item["security"]) is (item["x-needs"] != "public")
+        assert "401" in item["responses"]
+        assert "429" in item["responses"]
+    schemes = document["components"]["securitySchemes"]
+    assert schemes["token"]["scheme"] == "bearer"
