@@ -70,6 +70,7 @@ def add_security(app: Flask, settings: Settings) -> None:
                 request.headers.get("Sec-Fetch-Site"),
                 request.headers.get("Host", ""),
                 configured,
+                secure=is_secure(),
             )
 
     app.before_request(check)
@@ -100,7 +101,12 @@ def check_host(host: str, allowed: frozenset[str]) -> None:
 
 
 def check_origin(
-    origin: str | None, fetch_site: str | None, host: str, configured: frozenset[str]
+    origin: str | None,
+    fetch_site: str | None,
+    host: str,
+    configured: frozenset[str],
+    *,
+    secure: bool = False,
 ) -> None:
     """Refuse a write that a page of another origin sends.
 
@@ -115,7 +121,10 @@ def check_origin(
     if origin is not None:
         sender = read_origin(origin)
         # Behind a proxy that rewrites Host, the public name is one of the configured ones.
-        if sender is not None and (sender == host.strip().lower() or sender in configured):
+        is_own = sender == host.strip().lower() or sender in configured
+        # A page of plain http may be from whoever is on the way.
+        is_weaker = secure and not origin.lower().startswith("https://")
+        if sender is not None and is_own and not is_weaker:
             return
         raise ProblemError(403, f"writes from the origin {origin[:100]!r} are refused")
     if fetch_site is not None and fetch_site.lower() not in _OWN_SITES:

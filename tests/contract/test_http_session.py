@@ -63,6 +63,17 @@ def test_over_https_the_cookie_is_secure_and_bound_to_the_host(closed: Web) -> N
     assert "max-age=31536000" in answer.headers["Strict-Transport-Security"]
 
 
+def test_over_https_a_page_of_plain_http_is_another_origin(closed: Web) -> None:
+    for origin, status in [("http://localhost", 403), ("https://localhost", 200)]:
+        answer = closed.client.post(
+            "/api/v1/session",
+            json={"token": closed.store.tokens.create(origin, "read")[1]},
+            base_url="https://localhost",
+            headers={"Origin": origin},
+        )
+        assert answer.status_code == status
+
+
 def test_without_https_browsers_are_not_told_to_insist_on_it(closed: Web) -> None:
     assert "Strict-Transport-Security" not in closed.client.get("/login").headers
 
@@ -149,6 +160,7 @@ def test_logging_out_ends_the_session_for_whoever_has_its_cookie(closed: Web) ->
     assert cookie is not None
     answer = client.delete("/api/v1/session", headers={**OWN, "X-CSRF-Token": proof})
     assert answer.status_code == 204
+    assert answer.headers["Clear-Site-Data"] == '"cache", "storage"'
     assert client.get_cookie("stock_backtest") is None
     client.set_cookie("stock_backtest", cookie.value)
     assert client.get("/api/v1/session").status_code == 401

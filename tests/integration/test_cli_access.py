@@ -151,3 +151,26 @@ def test_doctor_lists_the_settings_of_access_and_judges_them(cli: Cli, web: Web)
     assert "FAIL  access: STOCK_BACKTEST_BIND" in exposed.stdout
     make_token(web)
     assert "ok    access: by token" in cli("doctor").stdout
+
+
+def test_a_traceback_is_printed_without_the_passwords_that_it_quotes(tmp_path: Path) -> None:
+    script = (
+        "import sys, cli.main as m\n"
+        "text = 'lost redis://:hunter2@h/0 and sbt_hunter2hunter2hunter2'\n"
+        "def fail(*a, **k): raise RuntimeError(text)\n"
+        "m.group.main = fail\n"
+        "m.main([])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert "hunter2" not in done.stderr
+    assert "redis://:***@h/0" in done.stderr
