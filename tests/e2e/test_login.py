@@ -36,6 +36,12 @@ class Visitor:
         self.page.fill("#token", secret)
         self.page.press("#token", "Enter")
 
+    def command(self, text: str) -> None:
+        """Type a command once the page's scripts are there to hear it."""
+        expect(self.page.locator("#fields-params input").first).to_be_visible(timeout=20_000)
+        self.page.fill("#command", text)
+        self.page.press("#command", "Enter")
+
 
 @contextmanager
 def visiting(browser: Browser, web: Web) -> Iterator[Visitor]:
@@ -126,12 +132,19 @@ def test_a_run_is_started_by_hand_with_the_cookie(visitor: Visitor) -> None:
     assert visitor.web.client.post("/api/v1/runs", json=run, headers=headers).status_code == 202
     visitor.page.goto("/")
     visitor.log_in(make_token(visitor.web, "submit"))
-    expect(visitor.page.locator("#run-form")).to_be_visible()
-    visitor.page.fill("#command", "WALK RSI 5 30 70 GO")
-    visitor.page.press("#command", "Enter")
+    visitor.command("WALK RSI 5 30 70 GO")
     expect(visitor.page.locator("body")).to_have_class(re.compile("has-result"), timeout=30_000)
     events = [item for item in visitor.web.store.audit.list() if item.action == "post_runs"]
     assert [item.actor for item in events] == ["submit of a test", "admin of a test"]
+
+
+def test_what_a_token_may_not_is_said_in_words(visitor: Visitor) -> None:
+    visitor.page.goto("/")
+    visitor.log_in(make_token(visitor.web, "read"))
+    visitor.command("WALK RSI 5 30 70 GO")
+    expect(visitor.page.locator("#banner .word")).to_have_text("REFUSED")
+    expect(visitor.page.locator("#banner")).to_contain_text("needs a token that may submit")
+    visitor.faults[:] = [text for text in visitor.faults if "status of 403" not in text]
 
 
 def test_logging_out_asks_again_also_after_going_back(visitor: Visitor) -> None:

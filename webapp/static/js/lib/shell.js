@@ -47,6 +47,8 @@ function installMenu() {
 }
 
 let lastTrouble = "";
+/** What a banner leads with, where the server is there and does not want to. */
+const WORDS = { Forbidden: "REFUSED", "Too Many Requests": "WAIT" };
 
 /**
  * Show or hide the banner that says the server is in trouble.
@@ -60,7 +62,7 @@ export function showTrouble(trouble) {
     return;
   }
   fill(banner,
-    h("span", { class: "word", text: "OFFLINE" }),
+    h("span", { class: "word", text: WORDS[trouble.title] || "OFFLINE" }),
     h("strong", { text: trouble.title }),
     h("span", { text: trouble.text }),
     trouble.retry && h("button", { type: "button", class: "btn", text: "Try now", on: { click: trouble.retry } }));
