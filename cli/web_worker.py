@@ -36,7 +36,7 @@ _SMALL_BODY_BYTES = 32 * 1024
 # A body that a thread reads must come faster than this on the whole. [bytes / s]
 _SLOWEST_BODY = 4096
 # A client that takes nothing of an answer for this long has gone. [seconds]
-_SEND_SECONDS = 30
+_SEND_SECONDS = 15
 # An upload waits this long for others to end before it is sent away. [seconds]
 _QUEUE_SECONDS = 20.0
 _LINGER_SECONDS = 2.0
