@@ -7,7 +7,7 @@ STAMP := $(VENV)/.stamps
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test chaos lint format bench lock clean system-packages
+.PHONY: help install run test chaos lint audit format bench lock clean system-packages
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
@@ -45,6 +45,12 @@ lint: $(STAMP)/test ## Check style, types and layers
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+audit: $(STAMP)/test ## Check dependencies; with a network also for known holes (pip-audit)
+	$(BIN)/python scripts/audit_dependencies.py
+	@if $(BIN)/python -m venv $(VENV)/audit && $(VENV)/audit/bin/pip install --quiet --disable-pip-version-check pip-audit; then \
+	  $(VENV)/audit/bin/pip-audit --require-hashes --disable-pip -r requirements.txt -r requirements-test.txt; \
+	else echo "pip-audit cannot be had here: only the offline checks were made"; fi
 
 format: $(STAMP)/test ## Format the code
 	$(BIN)/ruff format .

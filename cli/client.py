@@ -12,7 +12,7 @@ from urllib.parse import quote
 import httpx
 
 from backtest.errors import FieldError, InputError
-from tasks.settings import redact_url
+from tasks.settings import PREFIX, load_settings, redact_url
 
 _CONNECT_SECONDS, _READ_SECONDS = 5.0, 60.0
 _WAIT_SECONDS = 25  # below the API's own limit of 30, so that the answer always comes from it
@@ -26,13 +26,23 @@ class RunFailed(Exception):
     """The platform accepted a run that then failed or was cancelled."""
 
 
+def _build_headers() -> dict[str, str]:
+    token = load_settings().token.strip()
+    if not token:
+        return {}
+    if not token.isascii() or not token.isprintable() or " " in token:
+        raise InputError.of(f"{PREFIX}TOKEN", "(hidden)", "is no token; paste it without blanks")
+    return {"Authorization": f"Bearer {token}"}
+
+
 class PlatformClient:
     """Calls the API of one platform.
 
     Parameters
     ----------
     server : str
-        Base URL, for example ``http://127.0.0.1:5000``.
+        Base URL, for example ``http://127.0.0.1:5000``. A token comes from the environment, never
+        from the command line, which everybody on this machine can read.
 
     Attributes
     ----------
@@ -47,7 +57,9 @@ class PlatformClient:
         self.shown = redact_url(self._server)
         timeout = httpx.Timeout(_READ_SECONDS, connect=_CONNECT_SECONDS)
         # No proxy of the environment: the platform is on this machine or this network.
-        self._http = httpx.Client(base_url=self._server, timeout=timeout, trust_env=False)
+        self._http = httpx.Client(
+            base_url=self._server, timeout=timeout, trust_env=False, headers=_build_headers()
+        )
 
     def __enter__(self) -> PlatformClient:
         return self
@@ -155,6 +167,9 @@ class PlatformClient:
         except ValueError:
             problem = {}
         detail = problem.get("detail") or problem.get("title") or response.reason_phrase
+        if response.status_code in (401, 403):
+            given = "(hidden)" if load_settings().token else None
+            return InputError.of(f"{PREFIX}TOKEN", given, f"{self.shown} refuses: {detail}")
         if response.status_code >= 500:
             return ServerUnavailable(f"{self.shown} answered {response.status_code}: {detail}")
         errors = [

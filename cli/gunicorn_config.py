@@ -7,10 +7,12 @@ from typing import Any
 
 from gunicorn.glogging import Logger  # type: ignore[import-untyped]
 
+from backtest.errors import InputError
+from tasks.exposure import choose_mode
 from tasks.logs import configure_logging
 from tasks.process_guard import die_with_parent
 from tasks.process_memory import limit_heap_growth
-from tasks.settings import load_settings
+from tasks.settings import PREFIX, load_settings
 
 
 class GunicornLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
@@ -26,7 +28,11 @@ class GunicornLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
 
 
 logger_class = GunicornLogger
-worker_class = "gthread"
+worker_class = "cli.web_worker.PatientWorker"
+# Open at a time, in each process; beyond it the oldest that says nothing makes room.
+worker_connections = 512
+# Whose word on https is taken.
+forwarded_allow_ips = load_settings().trusted_proxies or "127.0.0.1,::1"
 # Heartbeats of its processes, in memory: the web tier writes nothing to a disk.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
 control_socket_disable = True
@@ -36,6 +42,22 @@ graceful_timeout = 5
 keepalive = 15
 # The application logs each request itself, with its run_id.
 accesslog = None
+
+
+def on_starting(server: Any) -> None:
+    """Refuse an address that the application was not told of: it decides by it who is asked.
+
+    Raises
+    ------
+    InputError
+        If an address is more open than the one in the settings.
+    """
+    settings = load_settings()
+    told = choose_mode(settings, settings.bind)
+    for address in server.address:
+        bind = f"[{address[0]}]:{address[1]}" if isinstance(address, tuple) else f"unix:{address}"
+        if choose_mode(settings, bind) != told:
+            raise InputError.of(f"{PREFIX}BIND", settings.bind, f"is not what is bound: {bind}")
 
 
 def post_fork(server: Any, worker: Any) -> None:

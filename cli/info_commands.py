@@ -16,6 +16,7 @@ from cli.failures import CheckFailed
 from cli.places import find_database_url, open_store
 from cli.report import print_table
 from rules.base_rule import Parameter, get_rule, list_rules
+from tasks.exposure import check_exposure, check_secret_key
 from tasks.settings import PREFIX, Settings, load_settings, redact_url
 
 
@@ -70,7 +71,12 @@ def doctor_command() -> None:
     ]
     print_table(("setting", "value", "default"), rows, sys.stdout)
     click.echo()
-    findings = [_check_database(settings), _check_broker(settings), _check_kernels()]
+    findings = [
+        _check_database(settings),
+        _check_broker(settings),
+        _check_access(settings),
+        _check_kernels(),
+    ]
     for ok, text in findings:
         click.echo(f"{'ok  ' if ok else 'FAIL'}  {text}")
     if not all(ok for ok, _ in findings):
@@ -176,6 +182,30 @@ def _check_broker(settings: Settings) -> tuple[bool, str]:
     return True, f"broker: {redact_url(settings.broker_url)}"
 
 
+def _check_access(settings: Settings) -> tuple[bool, str]:
+    from storage.database import create_database
+    from storage.errors import StorageError
+    from storage.store import Store
+
+    def find_tokens() -> bool:
+        return Store(create_database(find_database_url(settings))).tokens.exist()
+
+    try:
+        mode = check_exposure(settings, f"{PREFIX}BIND", settings.bind, find_tokens)
+        check_secret_key(settings, mode)
+        has_tokens = mode == "auto" and find_tokens()
+    except (InputError, StorageError) as error:
+        return False, f"access: {error}"
+    if mode == "open":
+        return (
+            True,
+            f"access: OPEN to whoever reaches {settings.bind}, nobody is asked who they are",
+        )
+    if mode == "closed" or has_tokens:
+        return True, f"access: by token, on {settings.bind}"
+    return True, f"access: open on {settings.bind} until the first token is created"
+
+
 def _check_kernels() -> tuple[bool, str]:
     from backtest.engine import ENGINE_VERSION
     from backtest.manifest import compute_engine_hash
@@ -192,7 +222,7 @@ def _range(parameter: Parameter) -> str:
 
 
 def _shown(name: str, value: Any) -> str:
-    if name == "secret_key":
+    if name in ("secret_key", "token"):
         return "set" if value else "not set"
     text = redact_url(value) if name.endswith("_url") else str(value)
     return text or "not set"

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import importlib
 import sys
+import traceback
 from collections.abc import Mapping, Sequence
+from types import TracebackType
 
 import click
 
 from backtest.errors import InputError
 from backtest.version import __version__
+from tasks.settings import redact_text
 
 EXIT_DONE, EXIT_FAILED, EXIT_BAD_INPUT, EXIT_UNREACHABLE, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -28,6 +31,8 @@ COMMANDS: Mapping[str, str] = {
     "sweep-run": "cli.sweep_run:sweep_run_group",
     "verify": "cli.info_commands:verify_command",
     "rules": "cli.info_commands:rules_command",
+    "token": "cli.access_commands:token_group",
+    "audit": "cli.access_commands:audit_command",
     "doctor": "cli.info_commands:doctor_command",
 }
 
@@ -57,7 +62,16 @@ def group() -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 bad input, 3 service unreachable."""
+    sys.excepthook = _print_redacted
     sys.exit(run(argv))
+
+
+def _print_redacted(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """Print a traceback as Python does, without the passwords that its messages quote."""
+    text = "".join(traceback.format_exception(kind, error, trace))
+    sys.stderr.write(redact_text(text))
 
 
 def run(argv: Sequence[str] | None = None) -> int:
@@ -76,18 +90,22 @@ def run(argv: Sequence[str] | None = None) -> int:
         return EXIT_INTERRUPTED
     except click.ClickException as error:
         # One line, as for every refusal; click's own form adds a usage block.
-        click.echo(f"error: {' '.join(error.format_message().split())}", err=True)
+        _echo_error(" ".join(error.format_message().split()))
         return error.exit_code
     except InputError as error:
-        click.echo(f"error: {error}", err=True)
+        _echo_error(str(error))
         return EXIT_BAD_INPUT
     except Exception as error:
         code = _find_exit_code(error)
         if code is None:
             raise
-        click.echo(f"error: {error}", err=True)
+        _echo_error(str(error))
         return code
     return result if isinstance(result, int) else EXIT_DONE
+
+
+def _echo_error(text: str) -> None:
+    click.echo(f"error: {redact_text(text)}", err=True)
 
 
 def _find_exit_code(error: Exception) -> int | None:

@@ -5,6 +5,7 @@ Commands speak to one of two classes with the same methods, so that they exist o
 
 from __future__ import annotations
 
+import getpass
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from cli.state import DEFAULT_STATE_DIR, StateDir
 from tasks.settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    from storage.access import Scope
     from storage.store import Store
     from storage.sweep_records import SweepRecord
 
@@ -78,6 +80,22 @@ class Place(Protocol):
         """Delete a sweep and its results."""
         ...
 
+    def create_token(self, name: str, scope: Scope, expires_days: int | None) -> dict[str, Any]:
+        """Make a token; its secret is under ``token``, and nowhere else."""
+        ...
+
+    def list_tokens(self) -> list[dict[str, Any]]:
+        """Return all tokens, oldest first."""
+        ...
+
+    def revoke_token(self, ref: str) -> dict[str, Any]:
+        """Revoke a token by id or name."""
+        ...
+
+    def list_audit(self, limit: int) -> list[dict[str, Any]]:
+        """Return what was changed last, newest first."""
+        ...
+
 
 class ServerPlace:
     """Datasets and runs of a platform, over HTTP."""
@@ -129,6 +147,23 @@ class ServerPlace:
     def delete_sweep(self, sweep_id: str) -> None:
         """Delete a sweep and its results."""
         self._client.call("DELETE", f"{_API}/sweeps/{quote(sweep_id, safe='')}")
+
+    def create_token(self, name: str, scope: Scope, expires_days: int | None) -> dict[str, Any]:
+        """Make a token; its secret is under ``token``, and nowhere else."""
+        body = {"name": name, "scope": scope, "expires_days": expires_days}
+        return dict(self._client.call("POST", f"{_API}/tokens", json=body))
+
+    def list_tokens(self) -> list[dict[str, Any]]:
+        """Return all tokens, oldest first."""
+        return list(self._client.call("GET", f"{_API}/tokens")["tokens"])
+
+    def revoke_token(self, ref: str) -> dict[str, Any]:
+        """Revoke a token by id or name."""
+        return dict(self._client.call("DELETE", f"{_API}/tokens/{quote(ref, safe='')}"))
+
+    def list_audit(self, limit: int) -> list[dict[str, Any]]:
+        """Return what was changed last, newest first."""
+        return list(self._client.call("GET", f"{_API}/audit", params={"limit": limit})["events"])
 
 
 class DatabasePlace:
@@ -231,6 +266,32 @@ class DatabasePlace:
         """Delete a sweep and its results."""
         if not self._store.sweeps.delete(sweep_id):
             raise _unknown_sweep(sweep_id)
+
+    def create_token(self, name: str, scope: Scope, expires_days: int | None) -> dict[str, Any]:
+        """Make a token; its secret is under ``token``, and nowhere else."""
+        record, secret = self._store.tokens.create(name, scope, expires_days)
+        self._note("token create", record.id)
+        return {**_plain(record), "token": secret}
+
+    def list_tokens(self) -> list[dict[str, Any]]:
+        """Return all tokens, oldest first."""
+        return [_plain(record) for record in self._store.tokens.list()]
+
+    def revoke_token(self, ref: str) -> dict[str, Any]:
+        """Revoke a token by id or name."""
+        record = self._store.tokens.revoke(ref)
+        if record is None:
+            raise InputError.of("TOKEN", ref, "no such live token; `token list` shows all")
+        self._note("token revoke", record.id)
+        return _plain(record)
+
+    def list_audit(self, limit: int) -> list[dict[str, Any]]:
+        """Return what was changed last, newest first."""
+        return [_plain(event) for event in self._store.audit.list(limit)]
+
+    def _note(self, action: str, object_id: str) -> None:
+        # Whoever holds the database's password is known to the machine only.
+        self._store.audit.add(f"command line of {getpass.getuser()}", action, object_id)
 
 
 @contextmanager

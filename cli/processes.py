@@ -6,28 +6,70 @@ import os
 import signal
 import sys
 import threading
+from dataclasses import replace
 
 import click
 
 from backtest.errors import InputError
 from cli.failures import CheckFailed
-from tasks.settings import Settings, load_settings
-
-# `webapp.context` lets at most 12 of them wait for a run.
-WEB_THREADS = 16
+from tasks.exposure import AccessMode, check_exposure, check_secret_key
+from tasks.settings import PREFIX, Settings, load_settings
 
 
 @click.command()
 @click.option("--processes", default=1, show_default=True, type=click.IntRange(1, 64))
-@click.option("--threads", default=WEB_THREADS, show_default=True, type=click.IntRange(1, 256))
-def web(processes: int, threads: int) -> None:
+@click.option("--threads", type=click.IntRange(1, 256), help="By default those of WEB_THREADS.")
+def web(processes: int, threads: int | None) -> None:
     """Serve the page and the API with gunicorn."""
     settings = load_service_settings()
+    if threads is not None:
+        settings = replace(settings, web_threads=threads)
+    check_access(settings)
+    environ = {**os.environ, f"{PREFIX}WEB_THREADS": str(settings.web_threads)}
     # By exec and not by import: the command line has loaded things that the web tier does without.
-    os.execv(sys.executable, [sys.executable, *build_web_arguments(settings, processes, threads)])  # noqa: S606
+    os.execve(  # noqa: S606
+        sys.executable, [sys.executable, *build_web_arguments(settings, processes)], environ
+    )
 
 
-def build_web_arguments(settings: Settings, processes: int, threads: int) -> list[str]:
+def check_access(settings: Settings) -> AccessMode:
+    """Refuse to serve the page to the network without asking anybody who they are.
+
+    Raises
+    ------
+    InputError
+        Naming what is missing.
+    StorageUnavailable, SchemaError
+        If that depends on the tokens, and they cannot be counted.
+    """
+    mode = check_exposure(
+        settings, f"{PREFIX}BIND", settings.bind, lambda: find_tokens(settings.database_url)
+    )
+    check_secret_key(settings, mode)
+    if settings.auth == "dangerously-open":
+        click.echo(
+            f"WARNING: {PREFIX}AUTH=dangerously-open: whoever reaches {settings.bind} can read, "
+            "change and delete everything.",
+            err=True,
+        )
+    return mode
+
+
+def find_tokens(database_url: str) -> bool:
+    """Return whether a database holds a token, live or revoked."""
+    from storage.database import create_database
+    from storage.schema import check_schema
+    from storage.store import Store
+
+    database = create_database(database_url)
+    try:
+        check_schema(database)
+        return Store(database).tokens.exist()
+    finally:
+        database.dispose()
+
+
+def build_web_arguments(settings: Settings, processes: int) -> list[str]:
     """Return the interpreter's arguments that serve the page on `settings.bind`."""
     return [
         "-P",  # a directory named `webapp` where somebody happens to stand is not ours
@@ -40,7 +82,7 @@ def build_web_arguments(settings: Settings, processes: int, threads: int) -> lis
         "--workers",
         str(processes),
         "--threads",
-        str(threads),
+        str(settings.web_threads),
         "webapp.app:create_app()",
     ]
 

@@ -15,9 +15,10 @@ from pathlib import Path
 import click
 
 from backtest.errors import InputError
-from cli.processes import WEB_THREADS, build_web_arguments
+from cli.processes import build_web_arguments, check_access
 from cli.state import DEFAULT_STATE_DIR, StateDir
 from cli.supervisor import ProcessSpec, Supervisor
+from tasks.exposure import check_exposure, is_loopback, split_bind
 from tasks.process_guard import build_child_guard
 from tasks.settings import PREFIX, Settings, load_settings
 
@@ -54,10 +55,11 @@ class PrepareFailed(click.ClickException):
 def up(state_dir: Path, port: int, flower_port: int, workers: int | None) -> None:
     """Start the page, a queue, workers and a database, and keep them running until Ctrl-C."""
     settings = load_settings()
+    host = split_bind(settings.bind)[0]  # the port is --port's
     state = StateDir(state_dir)
     state.lock()
     ports = Ports(
-        web=choose_port("--port", port),
+        web=choose_port("--port", port, host=host),
         flower=choose_port("--flower-port", flower_port, {port}),
         broker=find_free_port({port, flower_port}),
     )
@@ -66,14 +68,18 @@ def up(state_dir: Path, port: int, flower_port: int, workers: int | None) -> Non
         database_url=state.database_url,
         broker_url=f"redis://:{state.load_secret('broker-password')}@{_HOST}:{ports.broker}/0",
         secret_key=state.load_secret("secret-key"),
-        bind=f"{_HOST}:{ports.web}",
+        bind=_join(host, ports.web),
     )
+    if not is_loopback(host) and settings.auth == "auto" and not state.is_prepared:
+        # There is no database yet, so there is no token: the refusal is the same.
+        check_exposure(settings, f"{PREFIX}BIND", settings.bind, lambda: False)
+    check_access(settings)
     n_workers = workers or len(os.sched_getaffinity(0))
     _run_platform(state, settings, ports, n_workers)
 
 
-def choose_port(option: str, port: int, taken: set[int] | None = None) -> int:
-    """Return `port` if it can be bound on loopback, any free one for 0.
+def choose_port(option: str, port: int, taken: set[int] | None = None, *, host: str = _HOST) -> int:
+    """Return `port` if it can be bound on `host`, any free one for 0.
 
     Raises
     ------
@@ -82,18 +88,18 @@ def choose_port(option: str, port: int, taken: set[int] | None = None) -> int:
     """
     if port == 0:
         return find_free_port(taken or set())
-    if port not in (taken or set()) and _can_bind(port):
+    if port not in (taken or set()) and _can_bind(port, host):
         return port
     free = next(
         (
             other
             for other in range(port + 1, 65536)
-            if other not in (taken or ()) and _can_bind(other)
+            if other not in (taken or ()) and _can_bind(other, host)
         ),
         None,
     ) or find_free_port(taken or set())
     raise InputError.of(
-        option, port, f"is taken on {_HOST}; {free} is free: stock-backtest up {option} {free}"
+        option, port, f"is taken on {host}; {free} is free: stock-backtest up {option} {free}"
     )
 
 
@@ -107,12 +113,17 @@ def find_free_port(taken: set[int]) -> int:
             return port
 
 
-def _can_bind(port: int) -> bool:
-    with socket.socket() as probe:
+def _join(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _can_bind(port: int, host: str) -> bool:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
         # As servers bind: the remains of closed connections are no obstacle.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((_HOST, port))
+            probe.bind((host, port))
         except OSError:
             return False
     return True
@@ -167,7 +178,8 @@ def build_environ(settings: Settings, environ: Mapping[str, str]) -> dict[str, s
         "LOG_FORMAT": "json",
     }
     return {
-        **environ,
+        # The token of the person at the terminal is none of theirs.
+        **{name: value for name, value in environ.items() if name != f"{PREFIX}TOKEN"},
         **{PREFIX + name: value for name, value in embedded.items()},
         "PYTHONUNBUFFERED": "1",
     }
@@ -181,9 +193,7 @@ def build_specs(
     command = [*python, "-m", "cli.main"]
     flower = [*python, "-m", "tasks.flower_app", "--address", _HOST, "--port", str(ports.flower)]
     return [
-        ProcessSpec(
-            "web", [sys.executable, *build_web_arguments(settings, 1, WEB_THREADS)], environ
-        ),
+        ProcessSpec("web", [sys.executable, *build_web_arguments(settings, 1)], environ),
         ProcessSpec("worker", [*command, "worker", "--concurrency", str(n_workers)], environ),
         ProcessSpec("maintenance", [*command, "maintenance"], environ),
         ProcessSpec("flower", flower, environ),
@@ -195,7 +205,10 @@ def _run_platform(state: StateDir, settings: Settings, ports: Ports, n_workers: 
     password = state.load_secret("broker-password")
     state.write_broker_config(build_broker_config(ports.broker, password, state.path))
     state.up_file.unlink(missing_ok=True)
-    web_url, flower_url = f"http://{_HOST}:{ports.web}", f"http://{_HOST}:{ports.flower}"
+    # Where this machine itself finds the page; a server on every address answers on loopback too.
+    host = split_bind(settings.bind)[0]
+    host = {"": _HOST, "0.0.0.0": _HOST, "::": "::1"}.get(host, host)  # noqa: S104
+    web_url, flower_url = f"http://{_join(host, ports.web)}", f"http://{_HOST}:{ports.flower}"
     supervisor = Supervisor(state.log_file, state.path, lambda line: click.echo(line, err=True))
     supervisor.catch_signals()
     click.echo(f"Starting; state and log are in {state.path}", err=True)
@@ -225,7 +238,7 @@ def _run_platform(state: StateDir, settings: Settings, ports: Ports, n_workers: 
         if not state.is_prepared:
             _prepare_database(state, environ)
         supervisor.start(web)
-        if not supervisor.wait_for(lambda: _page_answers(ports.web), _READY_SECONDS):
+        if not supervisor.wait_for(lambda: _page_answers(host, ports.web), _READY_SECONDS):
             if supervisor.is_stopping:
                 return
             raise PrepareFailed(f"the page does not answer; see {state.log_file}")
@@ -259,8 +272,8 @@ def _prepare_database(state: StateDir, environ: dict[str, str]) -> None:
         raise PrepareFailed(f"the database could not be prepared; see {state.log_file}")
 
 
-def _page_answers(port: int) -> bool:
-    connection = http.client.HTTPConnection(_HOST, port, timeout=1.0)
+def _page_answers(host: str, port: int) -> bool:
+    connection = http.client.HTTPConnection(host, port, timeout=1.0)
     try:
         connection.request("GET", "/health/live")
         return connection.getresponse().status == 200

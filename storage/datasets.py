@@ -35,7 +35,8 @@ DATASET_COLUMNS = {
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_SYMBOL = re.compile(r"[A-Za-z0-9^._][A-Za-z0-9^._=:+&-]*")
+# Neither `.` nor `..`, which mean a place, and nothing that a spreadsheet would run.
+_SYMBOL = re.compile(r"(?!\.+$)[A-Za-z0-9^._][A-Za-z0-9^._=:+&-]*")
 
 
 def validate_symbol(symbol: str) -> str:

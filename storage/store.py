@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import Engine
 
+from storage.access import TokenRepository
+from storage.audit import AuditRepository
 from storage.datasets import DatasetRepository
 from storage.presets import PresetRepository
 from storage.runs import RunRepository
@@ -27,3 +29,5 @@ class Store:
         self.runs = RunRepository(engine)
         self.sweeps = SweepRepository(engine)
         self.leases = ServiceLeases(engine)
+        self.tokens = TokenRepository(engine)
+        self.audit = AuditRepository(engine)

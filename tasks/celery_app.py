@@ -21,6 +21,7 @@ from tasks.messages import (
     RUN_TASK,
     SWEEP_QUEUE,
     build_transport_options,
+    verify_certificate,
 )
 from tasks.settings import Settings
 
@@ -31,7 +32,7 @@ _HARD_LIMIT_GRACE_SECONDS = 30
 def build_celery_config(settings: Settings) -> dict[str, Any]:
     """Return the Celery configuration that follows from `settings`."""
     return {
-        "broker_url": settings.broker_url,
+        "broker_url": verify_certificate(settings.broker_url),
         "broker_connection_timeout": settings.broker_timeout_seconds,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,

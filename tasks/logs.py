@@ -17,13 +17,17 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import structlog
 
+from tasks.settings import redact_text
+
 if TYPE_CHECKING:
     from structlog.typing import EventDict, Processor, WrappedLogger
 
     from tasks.settings import Settings
 
-# scheme://user:password@host, wherever in a text; the user part may be empty (redis://:pw@host).
-_PASSWORD_IN_URL = re.compile(r"(?P<head>\b[\w+.-]+://[^\s:/@]*):(?P<password>[^\s/]+)@")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f]")
+_LINE_END = re.compile(r"\r\n|[\r\n\x85\u2028\u2029]")
+# What JSON lets pass, and terminals or readers of lines may not.
+_UNESCAPED = re.compile(r"[\x7f-\x9f\u2028\u2029]")
 
 # Chatty at INFO without telling an operator anything.
 _QUIET_LOGGERS = {
@@ -106,11 +110,6 @@ def get_logger(name: str) -> Any:
     return structlog.stdlib.get_logger(name)
 
 
-def redact_text(text: str) -> str:
-    """Return `text` with the password of every URL in it replaced by asterisks."""
-    return _PASSWORD_IN_URL.sub(r"\g<head>:***@", text) if "://" in text else text
-
-
 def _build_renderers(settings: Settings) -> list[Processor]:
     if settings.log_format == "json":
         return [
@@ -122,6 +121,7 @@ def _build_renderers(settings: Settings) -> list[Processor]:
     return [
         structlog.processors.format_exc_info,
         _redact,
+        _escape,
         structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
         ),
@@ -165,5 +165,22 @@ def _redact_value(value: Any) -> Any:
     return redact_text(str(value))
 
 
+def _escape(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """Keep what was sent from looking like lines of ours, or from steering a terminal.
+
+    JSON escapes by itself. A message of a library may have several lines; none but the first may
+    begin where lines of ours do. A traceback is left as it is: its lines are indented.
+    """
+    for key, value in event.items():
+        if isinstance(value, str) and key not in ("exception", "stack"):
+            text = _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", value)
+            if key == "event":
+                event[key] = _LINE_END.sub("\n    ", text)
+            else:
+                event[key] = _LINE_END.sub(lambda match: repr(match[0])[1:-1], text)
+    return event
+
+
 def _render_json(logger: WrappedLogger, method: str, event: EventDict) -> str:
-    return orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    text = orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    return _UNESCAPED.sub(lambda match: f"\\u{ord(match[0]):04x}", text)

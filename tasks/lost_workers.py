@@ -19,7 +19,7 @@ from kombu.exceptions import OperationalError
 
 from tasks.celery_app import create_celery_app
 from tasks.execute import finish_charts
-from tasks.logs import bind_run, get_logger, redact_text
+from tasks.logs import bind_run, get_logger
 from tasks.messages import (
     CHUNK_TASK,
     FINISH_TASK,
@@ -27,7 +27,7 @@ from tasks.messages import (
     QUERY_TASK,
     RUN_TASK,
 )
-from tasks.settings import Settings
+from tasks.settings import Settings, redact_text
 from tasks.submit import dispatch_run
 from tasks.sweep_queue import dispatch_query, dispatch_sweep
 

@@ -247,6 +247,8 @@ def _count_broker(settings: Settings, queue: str) -> tuple[int, int] | None:
 
 def _purge(store: Store, settings: Settings) -> int:
     store.sweeps.purge_deleted(_PURGE_SECONDS)
+    if settings.audit_days > 0:
+        store.audit.purge(settings.audit_days)
     if settings.retention_days <= 0:
         return 0
     old = store.runs.list_finished_before(settings.retention_days, _BATCH)

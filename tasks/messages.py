@@ -63,6 +63,16 @@ def build_transport_options(settings: Settings) -> dict[str, Any]:
     }
 
 
+def verify_certificate(broker_url: str) -> str:
+    """Return the URL with the check of the broker's certificate asked for, unless it says itself.
+
+    Left alone, kombu would speak TLS to whoever answers.
+    """
+    if not broker_url.startswith("rediss://") or "ssl_cert_reqs=" in broker_url:
+        return broker_url
+    return f"{broker_url}{'&' if '?' in broker_url else '?'}ssl_cert_reqs=required"
+
+
 def send_run(settings: Settings, run_id: str) -> None:
     """Put one message for `run_id` on the queue; the run's id is the task's id.
 
@@ -131,7 +141,7 @@ def count_workers(settings: Settings, timeouts: tuple[float, ...]) -> int:
 def _connect(settings: Settings) -> Connection:
     """Return the description of the broker; `producers` keeps the connections that are open."""
     return Connection(  # type: ignore[no-untyped-call]
-        settings.broker_url,
+        verify_certificate(settings.broker_url),
         connect_timeout=settings.broker_timeout_seconds,
         transport_options=build_transport_options(settings),
     )

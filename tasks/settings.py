@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args, get_type_hints
-from urllib.parse import urlsplit, urlunsplit
 
 from backtest.errors import FieldError, InputError
 
 PREFIX = "STOCK_BACKTEST_"
 Executor = Literal["celery", "kubernetes", "inline"]
 LogFormat = Literal["console", "json"]
+Auth = Literal["auto", "token", "dangerously-open"]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
 
@@ -25,17 +27,38 @@ class Settings:
     database_url, broker_url : str
         SQLAlchemy and Redis URLs; passwords in them are never logged.
     secret_key : str
-        Signs cookies; empty means that no cookies are signed.
+        Signs the cookies of browsers that logged in, the same for all replicas of the web tier;
+        without one there is no login.
+    token : str
+        What the command line shows to the platform that `--server` names.
+    auth : {"auto", "token", "dangerously-open"}
+        ``token`` asks everybody for a token; ``auto`` does so off loopback, and on loopback once a
+        token was created; ``dangerously-open`` lets the whole network read and write.
     executor : {"celery", "kubernetes", "inline"}
         What executes a run.
     bind : str
         Address of the web tier, ``host:port``.
     allowed_hosts : str
         Comma-separated Host names that are answered; loopback and the bind address always are.
+    trusted_proxies : str
+        Comma-separated addresses or networks whose word on the client's address and on https is
+        taken; empty trusts proxies on this machine.
+    session_hours : int
+        How long a browser stays logged in.
+    max_login_failures : int
+        Wrong tokens that one address may send within five minutes.
+    max_reads_per_minute, max_writes_per_minute : int
+        Requests with one token; 0 sets no limit. Where nobody is asked for a token there is none.
+    web_threads : int
+        Threads of each web process; three quarters of them may wait for a worker at a time.
+    client_timeout_seconds : float
+        How long a client may take to send a request's head, or let its body stand still.
     log_format, log_level : str
         ``json`` is one object a line; ``console`` is for people.
     retention_days : int
         Finished runs older than this are purged; 0 keeps everything.
+    audit_days : int
+        Events of the audit log older than this are purged; 0 keeps everything.
     lease_seconds : float
         A worker that has not reported for this long has lost its run.
     max_attempts : int
@@ -60,15 +83,26 @@ class Settings:
         worker that cuts, which is right where there is one.
     """
 
-    database_url: str = ""
-    broker_url: str = ""
-    secret_key: str = ""
+    # Not shown by repr(), which ends up in tracebacks and logs.
+    database_url: str = field(default="", repr=False)
+    broker_url: str = field(default="", repr=False)
+    secret_key: str = field(default="", repr=False)
+    token: str = field(default="", repr=False)
+    auth: Auth = "auto"
     executor: Executor = "celery"
     bind: str = "127.0.0.1:5000"
     allowed_hosts: str = ""
+    trusted_proxies: str = ""
+    session_hours: int = 12
+    max_login_failures: int = 10
+    max_reads_per_minute: int = 60_000
+    max_writes_per_minute: int = 3_000
+    web_threads: int = 16
+    client_timeout_seconds: float = 10.0
     log_format: LogFormat = "console"
     log_level: LogLevel = "INFO"
     retention_days: int = 0
+    audit_days: int = 365
     lease_seconds: float = 6.0
     maintenance_interval_seconds: float = 2.0
     broker_timeout_seconds: float = 2.0
@@ -121,6 +155,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
             values[name] = _parse_setting(hints[name], text)
         except ValueError as error:
             errors.append(FieldError(variable, text, str(error)))
+    errors += _check_ranges(values)
     if values.get("executor") == "kubernetes":
         errors.append(
             FieldError(f"{PREFIX}EXECUTOR", "kubernetes", "is not available yet; write celery")
@@ -128,6 +163,21 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     if errors:
         raise InputError(errors)
     return Settings(**values)
+
+
+def _check_ranges(values: Mapping[str, Any]) -> list[FieldError]:
+    errors = [
+        FieldError(f"{PREFIX}{name.upper()}", values[name], "must be at least 1")
+        for name in ("session_hours", "max_login_failures", "web_threads")
+        if values.get(name, 1) < 1
+    ]
+    for network in filter(None, str(values.get("trusted_proxies", "")).split(",")):
+        try:
+            ipaddress.ip_network(network.strip(), strict=False)
+        except ValueError:
+            message = "list addresses or networks, separated by commas: 10.0.0.0/8,192.0.2.1"
+            errors.append(FieldError(f"{PREFIX}TRUSTED_PROXIES", network, message))
+    return errors
 
 
 def _parse_setting(kind: Any, text: str) -> Any:
@@ -147,11 +197,26 @@ def _parse_setting(kind: Any, text: str) -> Any:
     return text
 
 
+# scheme://user:password@host, wherever in a text; the user part may be empty (redis://:pw@host).
+# A slash may be part of it, unless what stands before reads as a port.
+_PASSWORD_IN_URL = re.compile(r"(?P<head>\b[\w+.-]+://[^\s:/@]*):(?!\d+(?:[/?#\s]|$))\S+@")
+_PASSWORD_IN_QUERY = re.compile(
+    r"(?P<head>[?&][\w-]*(?:password|passwd|secret|token)=)[^&\s'\"]+", re.IGNORECASE
+)
+# What a token looks like, wherever it was pasted.
+_TOKEN = re.compile(r"\bsbt_[\w-]{16,}")
+
+
+def redact_text(text: str) -> str:
+    """Return `text` with tokens and the passwords of URLs in it replaced by asterisks."""
+    if "sbt_" in text:
+        text = _TOKEN.sub("sbt_***", text)
+    if "://" in text:
+        text = _PASSWORD_IN_URL.sub(r"\g<head>:***@", text)
+        text = _PASSWORD_IN_QUERY.sub(r"\g<head>***", text)
+    return text
+
+
 def redact_url(url: str) -> str:
-    """Return `url` with its password, if any, replaced by asterisks."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    user = parts.username or ""
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{user}:***@{host}"))
+    """Return `url` with its passwords, if any, replaced by asterisks; it need not be valid."""
+    return redact_text(url)

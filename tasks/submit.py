@@ -23,9 +23,9 @@ from rules.spec import RunRequest, RunSpec
 from storage.errors import UnknownDataset
 from storage.records import NewRun
 from tasks.compute import build_run_spec, fingerprint_of
-from tasks.logs import bind_run, get_logger, redact_text
+from tasks.logs import bind_run, get_logger
 from tasks.messages import send_run
-from tasks.settings import Settings
+from tasks.settings import Settings, redact_text
 
 if TYPE_CHECKING:
     from backtest.bars import Spacing

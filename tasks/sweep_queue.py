@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from kombu.exceptions import OperationalError
 
 from storage.sweep_records import ChunkPlan
-from tasks.logs import bind_run, get_logger, redact_text
+from tasks.logs import bind_run, get_logger
 from tasks.messages import send_chunk, send_finish, send_query
-from tasks.settings import Settings
+from tasks.settings import Settings, redact_text
 
 if TYPE_CHECKING:
     from storage.store import Store

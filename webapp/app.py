@@ -8,9 +8,12 @@ from storage.database import create_database
 from storage.errors import StorageUnavailable
 from storage.schema import check_schema
 from storage.store import Store
+from tasks.exposure import check_exposure, check_secret_key
 from tasks.logs import configure_logging, get_logger
-from tasks.settings import Settings, load_settings
+from tasks.settings import PREFIX, Settings, load_settings
+from webapp.access import AccessControl, add_access, build_policy
 from webapp.api import (
+    access,
     datasets,
     presets,
     results,
@@ -20,9 +23,10 @@ from webapp.api import (
     sweeps,
     system,
 )
+from webapp.audit import add_audit
 from webapp.context import WebContext, save_context
 from webapp.openapi import build_openapi
-from webapp.pages import add_pages
+from webapp.pages import PAGE_ENDPOINTS, add_pages
 from webapp.problems import add_error_handlers
 from webapp.responses import build_json
 from webapp.routing import Route, add_routes
@@ -48,9 +52,13 @@ def create_app(settings: Settings | None = None) -> Flask:
         If the database's schema is not the one this version works on; the message names the
         command. A database that cannot be reached is waited for: requests answer 503 until then.
     """
+    # The command line has checked the address with the tokens in view. Here, whoever started this
+    # process, an address on the network is closed, whether there are tokens or not.
     if settings is None:
         settings = load_settings()
         configure_logging(settings, "web")
+    mode = check_exposure(settings, f"{PREFIX}BIND", settings.bind, lambda: True)
+    check_secret_key(settings, mode)
     engine = create_database(settings.database_url)
     try:
         check_schema(engine)
@@ -63,14 +71,16 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.url_map.strict_slashes = False
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.config["MAX_FORM_MEMORY_SIZE"] = settings.max_body_bytes
-    telemetry = Telemetry()
-    save_context(app, WebContext(settings, engine, Store(engine), telemetry))
+    telemetry, store, routes = Telemetry(), Store(engine), build_routes()
+    save_context(app, WebContext(settings, engine, store, telemetry))
+    add_audit(app)  # its line is written last, when all is said
     add_telemetry(app, telemetry)
     add_security(app, settings)
+    add_access(app, AccessControl(settings, store, build_policy(routes, PAGE_ENDPOINTS)))
     add_error_handlers(app)
     add_static_versions(app)
     add_modules(app)
-    add_routes(app, build_routes())
+    add_routes(app, routes)
     add_pages(app)
     return app
 
@@ -92,6 +102,7 @@ def build_routes() -> tuple[Route, ...]:
         *datasets.ROUTES,
         *presets.ROUTES,
         *sweep_presets.ROUTES,
+        *access.ROUTES,
         *system.ROUTES,
         Route(
             "GET",

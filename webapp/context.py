@@ -15,10 +15,10 @@ from webapp.spec_cache import SpecCache
 from webapp.telemetry import Telemetry
 
 _KEY = "stock_backtest"
-# Of the 16 threads that `stock-backtest web` serves with: the others answer polls and probes.
-_MOST_WAITING = 12
 # Each holds a thread for as long as its client reads, and a child process.
 _MOST_EXPORTING = 2
+# Each holds a thread for as long as its client sends, and a child process that may take gigabytes.
+_MOST_UPLOADING = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,8 @@ class WebContext:
         Taken by a request that holds its answer until a worker is done.
     exporting : threading.BoundedSemaphore
         Taken by an export for as long as it streams.
+    uploading : threading.BoundedSemaphore
+        Taken by an upload for as long as it arrives and is parsed.
     specs : SpecCache
         Specifications of the sweeps last asked for.
     """
@@ -47,13 +49,19 @@ class WebContext:
     engine: Engine
     store: Store
     telemetry: Telemetry
-    waiting: threading.BoundedSemaphore = field(
-        default_factory=lambda: threading.BoundedSemaphore(_MOST_WAITING)
-    )
+    waiting: threading.BoundedSemaphore = field(init=False)
     exporting: threading.BoundedSemaphore = field(
         default_factory=lambda: threading.BoundedSemaphore(_MOST_EXPORTING)
     )
+    uploading: threading.BoundedSemaphore = field(
+        default_factory=lambda: threading.BoundedSemaphore(_MOST_UPLOADING)
+    )
     specs: SpecCache = field(default_factory=SpecCache)
+
+    def __post_init__(self) -> None:
+        """Leave a quarter of the threads, and one at least, to polls and probes."""
+        most = self.settings.web_threads - max(1, self.settings.web_threads // 4)
+        object.__setattr__(self, "waiting", threading.BoundedSemaphore(most))
 
 
 def save_context(app: Flask, context: WebContext) -> None:

@@ -11,15 +11,26 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from backtest.version import __version__
+from webapp.access import PUBLIC
 from webapp.problems import MEDIA_TYPE
 from webapp.responses import JSON
 from webapp.routing import Route
 from webapp.schemas import Problem
 
 _TEMPLATE = "#/components/schemas/{model}"
-# Every operation may refuse a foreign Host or Origin, fail, or find the database away.
-_ALWAYS = (400, 403, 500, 503)
+# Every operation may refuse a foreign Host or Origin, ask for a token, have been asked too often,
+# fail, or find the database away.
+_ALWAYS = (400, 401, 403, 429, 500, 503)
 _UUIDS = ("run_id", "sweep_id")
+_SECURITY = {
+    "token": {"type": "http", "scheme": "bearer", "description": "`stock-backtest token create`"},
+    "session": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": "stock_backtest",
+        "description": "Of POST /api/v1/session; writes send X-CSRF-Token as well",
+    },
+}
 
 Names = dict[tuple[type[BaseModel], str], str]
 
@@ -45,7 +56,7 @@ def build_openapi(routes: Iterable[Route]) -> dict[str, Any]:
         "servers": [{"url": "/"}],
         "tags": [{"name": tag} for tag in dict.fromkeys(route.tag for route in table)],
         "paths": paths,
-        "components": {"schemas": schemas},
+        "components": {"schemas": schemas, "securitySchemes": _SECURITY},
     }
 
 
@@ -72,6 +83,9 @@ def _build_operation(route: Route, names: Names) -> dict[str, Any]:
         "summary": route.summary,
         "tags": [route.tag],
         "responses": _build_responses(route, names),
+        # Nothing, where the platform is open; otherwise a token, or a session and its proof.
+        "security": [] if route.endpoint in PUBLIC else [{}, {"token": []}, {"session": []}],
+        "x-needs": "public" if route.endpoint in PUBLIC else route.scope,
     }
     parameters = [*_build_path_parameters(route), *_build_query_parameters(route)]
     parameters += [

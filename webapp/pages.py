@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Flask, Response, make_response, render_template
+from flask import Flask, Response, current_app, g, make_response, render_template, request
 
 from backtest.version import __version__
 from storage.errors import StorageUnavailable
 from tasks.logs import get_logger
+from webapp.access import get_access, get_identity
 from webapp.api.datasets import build_dataset_view
 from webapp.context import get_context
 from webapp.metadata import build_rule_list, build_trading_fields
@@ -20,10 +21,14 @@ PAGES = {
     "/data": "data",
     "/help": "help",
 }
+# What a token that may read is needed for; the login page is for everybody.
+PAGE_ENDPOINTS = (*(f"page_{name}" for name in PAGES.values()), "page_one_sweep")
 
 
 def add_pages(app: Flask) -> None:
     """Register one route per page."""
+    app.add_url_rule("/login", "page_login", show_login, methods=["GET"])
+    app.after_request(_show_login_instead)
     for path, name in PAGES.items():
         app.add_url_rule(path, f"page_{name}", _show_page, defaults={"page": name}, methods=["GET"])
     # The script reads the id from the address: a page that opens without the database can say why.
@@ -36,8 +41,31 @@ def add_pages(app: Flask) -> None:
     )
 
 
+def show_login(status: int = 200) -> Response:
+    """Answer the page where a token is pasted; it shows nothing that belongs to anybody."""
+    has_key = bool(get_context().settings.secret_key)
+    body = render_template("login.html", version=__version__, has_key=has_key)
+    response = make_response(body, status)
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _show_login_instead(response: Response) -> Response:
+    """Let a person who opens a page without being known log in, where a program reads why."""
+    wanted = request.accept_mimetypes.best_match(("application/problem+json", "text/html"))
+    if not g.get("unauthorized") or request.method != "GET" or wanted != "text/html":
+        return response
+    page = show_login(response.status_code)
+    page.headers["WWW-Authenticate"] = response.headers["WWW-Authenticate"]
+    return page
+
+
 def _show_page(page: str, sweep_id: str = "") -> Response:
     datasets, is_available = _load_datasets()
+    identity = get_identity()
+    proof = None
+    if identity.session_id is not None:
+        proof = get_access(current_app).build_proof(identity.session_id)
     response = make_response(
         render_template(
             f"{page}.html",
@@ -47,9 +75,12 @@ def _show_page(page: str, sweep_id: str = "") -> Response:
             trading_fields=build_trading_fields(),
             datasets=datasets,
             storage_available=is_available,
+            identity=identity,
+            csrf_token=proof,
         )
     )
-    response.headers["Cache-Control"] = "no-cache"
+    # With a login the page holds what writes need: no cache keeps that.
+    response.headers["Cache-Control"] = "no-cache" if proof is None else "no-store"
     return response
 
 

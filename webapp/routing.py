@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from flask import Flask, Response
 from pydantic import BaseModel
 
+from storage.access import Scope
+
 JSON_BODY = ("application/json",)
 
 
@@ -44,6 +46,8 @@ class Route:
         Request headers that matter, with a description.
     refusals : tuple of int
         Statuses of problem documents beyond those every operation may answer.
+    needs : {"read", "submit", "admin"}, optional
+        Scope that a token needs, where it is not the one of its method; see `scope`.
     """
 
     method: str
@@ -60,6 +64,13 @@ class Route:
     query: type[BaseModel] | None = None
     headers: tuple[tuple[str, str], ...] = ()
     refusals: tuple[int, ...] = ()
+    needs: Scope | None = None
+
+    @property
+    def scope(self) -> Scope:
+        """What a token must be allowed: reading is read, deleting is admin, the rest submit."""
+        defaults: dict[str, Scope] = {"GET": "read", "DELETE": "admin"}
+        return self.needs or defaults.get(self.method, "submit")
 
     @property
     def endpoint(self) -> str:

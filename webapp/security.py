@@ -1,12 +1,13 @@
 """Which requests are answered at all, and what browsers may do with the answers.
 
-The same in every mode. A loopback server is reachable from every page its user visits: without a
-Host check a foreign name that resolves to 127.0.0.1 reads it (DNS rebinding), without an Origin
-check a foreign form writes to it (cross-site request forgery).
+The same in every mode; who asks is a matter of `webapp.access`. A loopback server is reachable from
+every page its user visits: without a Host check a foreign name that resolves to 127.0.0.1 reads it
+(DNS rebinding), without an Origin check a foreign form writes to it (cross-site request forgery).
 """
 
 from __future__ import annotations
 
+import ipaddress
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, request
@@ -15,7 +16,7 @@ from tasks.settings import Settings
 from webapp.problems import ProblemError
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
-_WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _OWN_SITES = frozenset({"same-origin", "none"})  # `none` is the user's own address bar
 
 CONTENT_SECURITY_POLICY = "; ".join(
@@ -27,6 +28,7 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "font-src 'self'",
         "connect-src 'self'",
         "manifest-src 'self'",
+        "object-src 'none'",
         "form-action 'self'",
         "base-uri 'none'",
         "frame-ancestors 'none'",
@@ -40,8 +42,17 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Permissions-Policy": ", ".join(
+        f"{name}=()"
+        for name in (
+            *("camera", "display-capture", "geolocation", "hid", "microphone", "midi", "payment"),
+            *("publickey-credentials-get", "screen-wake-lock", "serial", "usb"),
+        )
+    ),
 }
+# A year, and only where the answer travels over https: elsewhere browsers ignore it, and a laptop
+# that is its own host must not be told that it has https for ever.
+_STRICT_TRANSPORT = "max-age=31536000; includeSubDomains"
 
 
 def add_security(app: Flask, settings: Settings) -> None:
@@ -53,12 +64,13 @@ def add_security(app: Flask, settings: Settings) -> None:
 
     def check() -> None:
         check_host(request.headers.get("Host", ""), hosts)
-        if request.method in _WRITES:
+        if request.method in WRITES:
             check_origin(
                 request.headers.get("Origin"),
                 request.headers.get("Sec-Fetch-Site"),
                 request.headers.get("Host", ""),
                 configured,
+                secure=is_secure(),
             )
 
     app.before_request(check)
@@ -89,7 +101,12 @@ def check_host(host: str, allowed: frozenset[str]) -> None:
 
 
 def check_origin(
-    origin: str | None, fetch_site: str | None, host: str, configured: frozenset[str]
+    origin: str | None,
+    fetch_site: str | None,
+    host: str,
+    configured: frozenset[str],
+    *,
+    secure: bool = False,
 ) -> None:
     """Refuse a write that a page of another origin sends.
 
@@ -104,7 +121,10 @@ def check_origin(
     if origin is not None:
         sender = read_origin(origin)
         # Behind a proxy that rewrites Host, the public name is one of the configured ones.
-        if sender is not None and (sender == host.strip().lower() or sender in configured):
+        is_own = sender == host.strip().lower() or sender in configured
+        # A page of plain http may be from whoever is on the way.
+        is_weaker = secure and not origin.lower().startswith("https://")
+        if sender is not None and is_own and not is_weaker:
             return
         raise ProblemError(403, f"writes from the origin {origin[:100]!r} are refused")
     if fetch_site is not None and fetch_site.lower() not in _OWN_SITES:
@@ -120,9 +140,45 @@ def read_origin(origin: str) -> str | None:
     return parts.netloc.lower() or None if parts.scheme in ("http", "https") else None
 
 
+def is_secure() -> bool:
+    """Return whether the current request came over https, in the word of a trusted proxy."""
+    return request.is_secure
+
+
+def find_client(settings: Settings) -> str:
+    """Return the network address that the current request comes from.
+
+    Trusted proxies add the address that they were asked from at the end of a list; what stands
+    before the last one that is not itself a proxy may be invented.
+    """
+    peer = request.remote_addr or ""
+    hops = [*request.headers.get("X-Forwarded-For", "").split(","), peer]
+    for hop in reversed(hops):
+        text = hop.strip()
+        if text and not _is_trusted(text, settings.trusted_proxies):
+            try:
+                return str(ipaddress.ip_address(text))
+            except ValueError:  # not what a proxy writes
+                break
+    return peer
+
+
+def _is_trusted(address: str, proxies: str) -> bool:
+    try:
+        ip = ipaddress.ip_address(address)
+        return any(
+            ip in ipaddress.ip_network(item.strip(), strict=False)
+            for item in (proxies or "127.0.0.0/8,::1").split(",")
+        )
+    except ValueError:
+        return False
+
+
 def _add_headers(response: Response) -> Response:
     if response.status_code == 304:  # the client keeps the headers of what it holds
         return response
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)
+    if is_secure():
+        response.headers["Strict-Transport-Security"] = _STRICT_TRANSPORT
     return response

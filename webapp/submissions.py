@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import TypeVar
 
 from flask import request
 
@@ -12,6 +13,8 @@ from webapp.context import get_context
 
 _LONGEST_WAIT_SECONDS = 30.0
 _LONGEST_KEY = 255
+
+Held = TypeVar("Held")
 
 SUBMIT_HEADERS = (
     (
@@ -45,7 +48,7 @@ def read_idempotency_key() -> str | None:
     return key
 
 
-def hold_answer(now: str, wait: Callable[[], str]) -> str:
+def hold_answer(now: Held, wait: Callable[[], Held]) -> Held:
     """Return what `wait` returns, or `now` at once if too many wait already."""
     waiting = get_context().waiting
     if not waiting.acquire(blocking=False):

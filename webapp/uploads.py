@@ -94,6 +94,8 @@ def receive_upload(open_sink: OpenSink[Result], max_file_bytes: int) -> tuple[st
     result: list[Result] = []
     for event in events:
         if isinstance(event, File):
+            if event.name != "file":
+                raise InputError.of(event.name or "", event.filename, "send the file as `file`")
             if upload.file_name is not None:
                 raise InputError.of("file", event.filename, "send one file at a time")
             if "symbol" in upload.fields:  # refuse before the file has travelled

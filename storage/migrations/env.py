@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from storage import sweep_tables  # noqa: F401  # declares its tables
+from storage import access_tables, sweep_tables  # noqa: F401  # declare their tables
 from storage.models import metadata
 
 connection = context.config.attributes.get("connection")

@@ -73,6 +73,8 @@ class MariaDbServer:
         self._options = options
         # Not pytest's tmp_path: a UNIX socket's path must stay below 108 bytes.
         self._home = Path(tempfile.mkdtemp(prefix="mdb-", dir=directory))
+        # One of its own: a server that starts removes what looks temporary, others' tables too.
+        (self._home / "tmp").mkdir()
         self._process: subprocess.Popen[bytes] | None = None
         self.port = 0
 
@@ -100,6 +102,7 @@ class MariaDbServer:
                 "--no-defaults",
                 f"--user={getpass.getuser()}",
                 f"--datadir={self._home / 'data'}",
+                f"--tmpdir={self._home / 'tmp'}",
                 "--auth-root-authentication-method=normal",
                 "--skip-test-db",
                 "--skip-name-resolve",
@@ -127,6 +130,7 @@ class MariaDbServer:
                     "--no-defaults",
                     f"--user={getpass.getuser()}",
                     f"--datadir={self._home / 'data'}",
+                    f"--tmpdir={self._home / 'tmp'}",
                     f"--socket={self._home / 's'}",
                     f"--pid-file={self._home / 'pid'}",
                     f"--init-file={self._home / 'init.sql'}",

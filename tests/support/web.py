@@ -13,6 +13,7 @@ import zstandard
 from flask import Flask
 from flask.testing import FlaskClient
 
+from storage.access import Scope
 from storage.database import create_database
 from storage.schema import upgrade_schema
 from storage.store import Store
@@ -111,6 +112,20 @@ def web(tmp_path: Path) -> Web:
 def inline_web(tmp_path: Path) -> Web:
     """An application that computes within the request."""
     return build_web(tmp_path, executor="inline")
+
+
+# As an operator would make it; 32 characters are the least.
+SECRET_KEY = "a-key-that-only-the-tests-sign-with"
+
+
+def make_token(web: Web, scope: Scope = "admin") -> str:
+    """Make a token, which closes the platform, and return its secret."""
+    return web.store.tokens.create(f"{scope} of a test", scope)[1]
+
+
+def bearer(secret: str) -> dict[str, str]:
+    """Return the header that shows a token."""
+    return {"Authorization": f"Bearer {secret}"}
 
 
 RUN = {"dataset": "WALK", "rule": "rsi", "params": {"window": 5}}

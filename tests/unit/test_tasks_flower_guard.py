@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tasks.flower_app import build_allowed_hosts, find_refusal
+from tasks.flower_guard import build_allowed_hosts, find_refusal
 from tasks.settings import Settings
 
 HOSTS = build_allowed_hosts(Settings(allowed_hosts="bt.example.org, Other.example.org"))

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from typing import Any
 
-from tasks.logs import redact_text
+from tasks.settings import redact_text
 
 _HEAD = """
 import logging
@@ -119,3 +119,15 @@ def test_redaction_keeps_text_without_passwords() -> None:
 def test_the_quiet_libraries_are_quiet() -> None:
     assert run_objects("logging.getLogger('kombu.connection').info('noise')") == []
     assert logging.getLogger("tests").handlers == []
+
+
+def test_what_was_sent_can_neither_look_like_a_line_of_ours_nor_steer_a_terminal() -> None:
+    evil = "a\\n2026-01-01 [info] forged\\r\\x1b[2J\\x9b31m\\u2028b\\x85c"
+    body = f"log.info('refused', value='{evil}')\nlogging.getLogger('lib').warning('{evil}')\n"
+    ours, theirs, *rest = run_lines(body, form="console")
+    text = "\n".join((ours, theirs, *rest))
+    for character in "\x1b\x9b\x85\u2028\r":
+        assert character not in text
+    assert "forged" in ours
+    assert all(line.startswith("    ") for line in rest)
+    assert len(run_lines(body)) == 2  # one object a line

@@ -60,3 +60,57 @@ def test_messages_are_json_and_acknowledged_late_and_results_stay_out_of_the_bro
     # The sweep for messages of dead workers runs often, and finds them soon.
     assert options["unacked_restore_interval"] * options["unacked_restore_throttle"] <= 5
     assert options["visibility_timeout"] <= 60
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SESSION_HOURS", "0"),
+        ("WEB_THREADS", "0"),
+        ("MAX_LOGIN_FAILURES", "0"),
+        ("TRUSTED_PROXIES", "*"),
+        ("TRUSTED_PROXIES", "10.0.0.0/8,proxy.example"),
+        ("AUTH", "open"),
+    ],
+)
+def test_settings_of_access_that_mean_nothing_are_refused(name: str, value: str) -> None:
+    with pytest.raises(InputError, match=f"STOCK_BACKTEST_{name}"):
+        load_settings({f"STOCK_BACKTEST_{name}": value})
+
+
+def test_settings_do_not_show_their_secrets_when_printed() -> None:
+    text = repr(
+        Settings(
+            database_url="mysql://u:hunter2@h/x",
+            broker_url="redis://:hunter2@h/0",
+            secret_key="hunter2",
+            token="sbt_hunter2",
+        )
+    )
+    assert "hunter2" not in text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("mysql+pymysql://u:p/w@h:3306/x", "mysql+pymysql://u:***@h:3306/x"),
+        ("redis://:p@ss@h:6379/0", "redis://:***@h:6379/0"),
+        ("rediss://h:6379/0?ssl_password=p&x=1", "rediss://h:6379/0?ssl_password=***&x=1"),
+        ("got sbt_0123456789abcdefXYZ_-, sorry", "got sbt_***, sorry"),
+        ("http://h:5000/x?mail=a@b.c", "http://h:5000/x?mail=a@b.c"),
+        ("mysql://u@h/x and nothing else: a@b", "mysql://u@h/x and nothing else: a@b"),
+        ("mysql://[::1", "mysql://[::1"),
+    ],
+)
+def test_secrets_are_taken_out_of_any_text(text: str, shown: str) -> None:
+    assert redact_url(text) == shown
+
+
+def test_tls_to_the_broker_checks_its_certificate_unless_told_not_to() -> None:
+    def url(text: str) -> str:
+        return str(build_celery_config(Settings(broker_url=text))["broker_url"])
+
+    assert url("rediss://h/0") == "rediss://h/0?ssl_cert_reqs=required"
+    assert url("rediss://h/0?ssl_ca_certs=a").endswith("?ssl_ca_certs=a&ssl_cert_reqs=required")
+    assert url("rediss://h/0?ssl_cert_reqs=none") == "rediss://h/0?ssl_cert_reqs=none"
+    assert url("redis://h/0") == "redis://h/0"

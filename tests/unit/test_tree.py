@@ -48,8 +48,9 @@ def test_third_party_scripts_and_styles_are_not_copied_into_the_tree() -> None:
     assert [name for name in names if "/vendor/" in name or ".min." in name] == []
 
 
-def test_every_test_named_in_the_architecture_exists() -> None:
-    text = (ROOT / "ARCHITECTURE.md").read_text()
+@pytest.mark.parametrize("page", ["ARCHITECTURE.md", "docs/security.md"])
+def test_every_test_named_in_the_architecture_exists(page: str) -> None:
+    text = (ROOT / page).read_text()
     named = set(re.findall(r"`(tests/[\w/*.]+\.py)`", text))
     assert named
     assert [pattern for pattern in sorted(named) if not list(ROOT.glob(pattern))] == []

@@ -14,8 +14,9 @@ from storage.bar_files import FileLimits
 from storage.ingest import IngestProcess
 from storage.records import DatasetRecord
 from tasks.logs import get_logger
+from webapp.audit import name_object
 from webapp.context import get_context
-from webapp.problems import ProblemError
+from webapp.problems import ProblemError, build_problem
 from webapp.responses import build_json, format_instant
 from webapp.routing import Route
 from webapp.schemas import DatasetList, DatasetQuery, DatasetUpload, DatasetView
@@ -61,7 +62,16 @@ def upload() -> Response:
     def open_sink(file_name: str, date_format: str | None) -> IngestProcess:
         return IngestProcess(file_name, date_format, limits)
 
-    symbol, file_name, parsed = receive_upload(open_sink, settings.max_upload_bytes)
+    if not context.uploading.acquire(blocking=False):
+        return build_problem(
+            503,
+            "other uploads are being read; send it again when they are done",
+            headers={"Retry-After": "10"},
+        )
+    try:
+        symbol, file_name, parsed = receive_upload(open_sink, settings.max_upload_bytes)
+    finally:
+        context.uploading.release()
     record = context.store.datasets.add(parsed, symbol, file_name)
     get_logger(__name__).info(
         "dataset_stored", symbol=symbol, sha256=record.sha256, n_bars=record.n_bars
@@ -91,6 +101,7 @@ def remove(ref: str) -> Response:
     """Remove a dataset by symbol, SHA-256 or id; runs keep the content they were computed on."""
     if not get_context().store.datasets.remove(ref):
         raise _unknown_dataset(ref)
+    name_object(ref)
     get_logger(__name__).info("dataset_removed", dataset=ref[:100])
     return Response(status=204)
 

@@ -11,6 +11,7 @@ from rules.spec import RunRequest, parse_run_request
 from storage.models import MAX_NAME_LENGTH
 from storage.records import PresetRecord
 from tasks.logs import get_logger
+from webapp.audit import name_object
 from webapp.bodies import read_json_object
 from webapp.context import get_context
 from webapp.problems import ProblemError
@@ -43,6 +44,7 @@ def save() -> Response:
     """Store a preset; one of the same name is replaced."""
     name, body = parse_preset(read_json_object())
     record = get_context().store.presets.save(name, body)
+    name_object(record.id)
     get_logger(__name__).info("preset_saved", preset=record.id)
     return build_json(build_preset_view(record), 201)
 
@@ -118,5 +120,6 @@ ROUTES = (
         _TAG,
         status=204,
         refusals=(404,),
+        needs="submit",  # who may overwrite one may delete one
     ),
 )

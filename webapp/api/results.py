@@ -30,6 +30,7 @@ from webapp.responses import JSON, build_json, encode_json
 from webapp.routing import Route
 from webapp.run_views import answer_unchanged, is_unchanged, load_succeeded_run, unknown_run
 from webapp.schemas import PageSeries, PageTrades, PageView, RunCharts, RunResult, SeriesQuery
+from webapp.submissions import hold_answer
 
 _CHART_WAIT_SECONDS = 10.0  # the first charts of a worker load Matplotlib on the way
 _CHART_POLL_SECONDS = 0.05
@@ -69,11 +70,18 @@ def show_charts(run_id: str) -> Response:
     if is_unchanged(etag):
         return answer_unchanged(etag)
     runs = get_context().store.runs
-    deadline = time.monotonic() + _CHART_WAIT_SECONDS
-    while not (charts := runs.load_charts(record.run_id)):
-        if time.monotonic() > deadline:
-            raise ProblemError(409, "the charts are not drawn yet; ask again in a second")
-        time.sleep(_CHART_POLL_SECONDS)
+
+    def wait() -> dict[str, str] | None:
+        deadline = time.monotonic() + _CHART_WAIT_SECONDS
+        while not (found := runs.load_charts(record.run_id)) and time.monotonic() < deadline:
+            time.sleep(_CHART_POLL_SECONDS)
+        return found
+
+    charts = runs.load_charts(record.run_id)
+    if not charts:
+        charts = hold_answer(charts, wait)
+    if not charts:
+        raise ProblemError(409, "the charts are not drawn yet; ask again in a second")
     return _build_immutable([encode_json(charts)], etag)
 
 

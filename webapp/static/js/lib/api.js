@@ -52,6 +52,9 @@ async function send(path, { method = "GET", json, body, headers = {}, signal } =
     init.body = JSON.stringify(json);
     init.headers["Content-Type"] = "application/json";
   }
+  // A write of a browser that logged in proves that it comes from one of our pages.
+  const proof = method === "GET" ? null : document.querySelector('meta[name="csrf-token"]');
+  if (proof) init.headers["X-CSRF-Token"] = proof.content;
   // Conditional requests are ours to make: the browser's cache would hide the 304.
   if (headers["If-None-Match"]) init.cache = "no-store";
   let response;
@@ -62,6 +65,8 @@ async function send(path, { method = "GET", json, body, headers = {}, signal } =
     throw new ApiError(0, { title: "The server cannot be reached", detail: "No answer from the server." });
   }
   if (response.ok || response.status === 304) return response;
+  // The session is over, or its token was revoked: the same address asks for a token now.
+  if (response.status === 401 && !document.getElementById("login-form")) location.reload();
   const retryAfter = Number(response.headers.get("Retry-After")) || 0;
   throw new ApiError(response.status, await readProblem(response), retryAfter);
 }

@@ -1,6 +1,7 @@
 /** What every page has: command bar, keys, tooltips, status strip, trouble banner. */
 
 import { installCommandBar } from "../command/bar.js";
+import { request } from "./api.js";
 import { readBoot } from "./boot.js";
 import { $, announce, fill, h } from "./dom.js";
 import { installKeys } from "./keys.js";
@@ -25,7 +26,15 @@ export function installShell(options = {}) {
   installCommandBar(boot, { onRun: options.onRun || handOver("/"), onSweep: options.onSweep || handOver("/sweep") });
   installStatus(boot.version);
   installMenu();
+  installLogOut();
   return boot;
+}
+
+function installLogOut() {
+  $("#log-out")?.addEventListener("click", async () => {
+    await request("/api/v1/session", { method: "DELETE" });
+    location.assign("/login");
+  });
 }
 
 function installMenu() {
@@ -38,6 +47,8 @@ function installMenu() {
 }
 
 let lastTrouble = "";
+/** What a banner leads with, where the server is there and does not want to. */
+const WORDS = { Forbidden: "REFUSED", "Too Many Requests": "WAIT" };
 
 /**
  * Show or hide the banner that says the server is in trouble.
@@ -51,7 +62,7 @@ export function showTrouble(trouble) {
     return;
   }
   fill(banner,
-    h("span", { class: "word", text: "OFFLINE" }),
+    h("span", { class: "word", text: WORDS[trouble.title] || "OFFLINE" }),
     h("strong", { text: trouble.title }),
     h("span", { text: trouble.text }),
     trouble.retry && h("button", { type: "button", class: "btn", text: "Try now", on: { click: trouble.retry } }));
