@@ -37,7 +37,8 @@ def repeat_add(total: float, value: float, n: int) -> float:
         following = total + value
         step = following - total
         n -= 1
-        if n > 8 and value <= total:
+        # Debts make the total small, and then every addition rounds in its own way.
+        if n > 8 and 0.0 < value <= total:
             _, exponent = math.frexp(total)
             limit = math.ldexp(1.0, exponent)
             is_tie = 2.0 * abs(value - step) == math.ldexp(1.0, exponent - 53)
@@ -53,7 +54,7 @@ def repeat_add(total: float, value: float, n: int) -> float:
 @inlined
 def add_flat(moments: Moments, n: int, mar: float, n_bars: int) -> Moments:
     """Add n bars without a position; equity stays, r is 0."""
-    if n_bars > EXACT_REPEATS:
+    if n_bars > EXACT_REPEATS or moments.equity < 0.0:
         equity = repeat_add(moments.sum_equity, moments.equity, n)
         downside = moments.sum_downside
         if mar > 0.0:
@@ -215,3 +216,13 @@ def is_sound(n_bars: int, moments: Moments, mar: float, periods_per_year: float)
         and has_shortfall
         and moments.sum_equity < math.inf
     )
+
+
+@inlined
+def cancels(n_bars: int, moments: Moments) -> bool:
+    """Tell whether the sum of equity is small beside its parts.
+
+    Equity is below 0 after ruin only, constant from there on, so that the parts are at most the sum
+    and twice what the last equity would add up to over all bars.
+    """
+    return moments.equity < 0.0 and abs(moments.sum_equity) < -0.2 * n_bars * moments.equity

@@ -25,7 +25,7 @@ from backtest.headline import (
     start_moments,
 )
 from backtest.jit import inlined, jit_loop
-from backtest.sweep_sums import NEGLIGIBLE, add_flat, add_held, add_marks, is_sound
+from backtest.sweep_sums import NEGLIGIBLE, add_flat, add_held, add_marks, cancels, is_sound
 from backtest.sweep_tables import Tables, find_shift
 
 FloatArray = NDArray[np.float64]
@@ -325,7 +325,7 @@ def finish_walk(n_bars: int, config: FloatArray, state: FloatArray, out: FloatAr
     moments = load_moments(state)
     mar = config[16]
     used_tables = state[USED_TABLES] != 0.0
-    if lost_in_rounding(n_bars, moments) | (
+    if (lost_in_rounding(n_bars, moments) | cancels(n_bars, moments)) or (
         used_tables and not is_sound(n_bars, moments, mar, config[14])
     ):
         return False

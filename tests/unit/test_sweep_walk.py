@@ -68,3 +68,22 @@ def test_events_at_the_ends_of_stretches_fill_once(fill, trading):
     found, _ = compute_one(bars, *signals, config, is_weighted=False)
     signal, _ = unite(*signals)
     assert_equal(found, stream_engine(*bars, signal, None, config))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_debts_that_nearly_cancel_what_was_there_agree(seed):
+    """Turnover divides by the mean of equity: positive before ruin, negative ever after."""
+    n_bars = 40_961
+    rng = np.random.default_rng(seed)
+    bars = build_walk(rng, n_bars, 0.1, is_rounded=False)
+    signals = []
+    for code in (1, -1):
+        share = rng.choice([1e-4, 1e-3, 0.02])
+        signal = np.where(rng.random(n_bars) < share, code, 0).astype(np.int8)
+        signals.append((signal, np.ones(n_bars)))
+    signal, _ = unite(*signals)
+    for direction, fill in (("short_only", "same_close"), ("long_short", "worst_of_bar")):
+        changes = {"direction": direction, "fill": fill, "fee_rate": 1e-5, "size": 0.5}
+        config = build_engine_config({**FREE, **changes}, 252.0 * 390)
+        found, _ = compute_one(bars, *signals, config, is_weighted=False)
+        assert_equal(found, stream_engine(*bars, signal, None, config))
