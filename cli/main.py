@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import importlib
 import sys
-import traceback
 from collections.abc import Mapping, Sequence
-from types import TracebackType
 
 import click
 
 from backtest.errors import InputError
 from backtest.version import __version__
-from tasks.settings import redact_text
+from tasks.settings import print_redacted, redact_text
 
 EXIT_DONE, EXIT_FAILED, EXIT_BAD_INPUT, EXIT_UNREACHABLE, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -62,16 +60,8 @@ def group() -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 bad input, 3 service unreachable."""
-    sys.excepthook = _print_redacted
+    sys.excepthook = print_redacted
     sys.exit(run(argv))
-
-
-def _print_redacted(
-    kind: type[BaseException], error: BaseException, trace: TracebackType | None
-) -> None:
-    """Print a traceback as Python does, without the passwords that its messages quote."""
-    text = "".join(traceback.format_exception(kind, error, trace))
-    sys.stderr.write(redact_text(text))
 
 
 def run(argv: Sequence[str] | None = None) -> int:

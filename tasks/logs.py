@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import structlog
 
-from tasks.settings import redact_text
+from tasks.settings import print_redacted, redact_text
 
 if TYPE_CHECKING:
     from structlog.typing import EventDict, Processor, WrappedLogger
@@ -94,6 +95,11 @@ def configure_logging(settings: Settings, service: str) -> None:
     root.addHandler(handler)
     root.setLevel(settings.log_level)
     logging.captureWarnings(True)
+    # What nobody catches is printed by the interpreter, past all of this.
+    sys.excepthook = print_redacted
+    threading.excepthook = lambda args: print_redacted(
+        args.exc_type, args.exc_value, args.exc_traceback
+    )
     for name, level in _QUIET_LOGGERS.items():
         logging.getLogger(name).setLevel(level)
 

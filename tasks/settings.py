@@ -5,8 +5,11 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+import sys
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from types import TracebackType
 from typing import Any, Literal, get_args, get_type_hints
 
 from backtest.errors import FieldError, InputError
@@ -220,3 +223,11 @@ def redact_text(text: str) -> str:
 def redact_url(url: str) -> str:
     """Return `url` with its passwords, if any, replaced by asterisks; it need not be valid."""
     return redact_text(url)
+
+
+def print_redacted(
+    kind: type[BaseException], error: BaseException | None, trace: TracebackType | None
+) -> None:
+    """Print a traceback as Python does, without the secrets that its messages quote."""
+    text = "".join(traceback.format_exception(kind, error, trace))
+    sys.stderr.write(redact_text(text))

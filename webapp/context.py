@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 
 from storage.store import Store
 from tasks.settings import Settings
+from webapp.shared_check import SharedCheck
 from webapp.spec_cache import SpecCache
 from webapp.telemetry import Telemetry
 
@@ -43,6 +44,8 @@ class WebContext:
         Taken by an upload for as long as it arrives and is parsed.
     specs : SpecCache
         Specifications of the sweeps last asked for.
+    health, readiness : SharedCheck
+        Answers about what the web tier depends on.
     """
 
     settings: Settings
@@ -57,6 +60,8 @@ class WebContext:
         default_factory=lambda: threading.BoundedSemaphore(_MOST_UPLOADING)
     )
     specs: SpecCache = field(default_factory=SpecCache)
+    health: SharedCheck = field(default_factory=SharedCheck)
+    readiness: SharedCheck = field(default_factory=SharedCheck)
 
     def __post_init__(self) -> None:
         """Leave a quarter of the threads, and one at least, to polls and probes."""

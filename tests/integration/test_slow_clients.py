@@ -157,3 +157,13 @@ def test_who_waits_for_runs_leaves_threads_to_the_others(server: Server, web: We
     assert max(server.ask() for _ in range(5)) < 1.5
     for client in waiting:
         client.close()
+
+
+def test_who_asks_for_the_health_leaves_threads_to_the_others(server: Server) -> None:
+    request = b"GET /health HTTP/1.1\r\n" + HOST + b"\r\n"
+    server.ask("/health")  # there is a last answer
+    clients = [server.connect(request) for _ in range(N_CLIENTS)]
+    assert max(server.ask() for _ in range(5)) < 1.5
+    for client in clients:
+        assert client.recv(4096).startswith(b"HTTP/1.1 503")  # no broker
+        client.close()

@@ -131,3 +131,24 @@ def test_what_was_sent_can_neither_look_like_a_line_of_ours_nor_steer_a_terminal
     assert "forged" in ours
     assert all(line.startswith("    ") for line in rest)
     assert len(run_lines(body)) == 2  # one object a line
+
+
+def test_what_nobody_catches_is_printed_without_its_secrets() -> None:
+    body = (
+        "import threading\n"
+        "def fail():\n"
+        "    raise OSError('lost ' + 'redis://:hunter2@h/0')\n"
+        "thread = threading.Thread(target=fail)\n"
+        "thread.start()\n"
+        "thread.join()\n"
+        "fail()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", _HEAD.format(form="json", level="INFO") + body],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("OSError: lost redis://:***@h/0") == 2
+    assert "hunter2" not in done.stderr

@@ -25,9 +25,7 @@ def list_rules() -> Response:
 
 def show_health() -> Response:
     """Answer the state of database, broker and workers."""
-    context = get_context()
-    broker = check_broker(context.settings, count_workers=True)
-    return _answer_health(check_database(context.engine), broker)
+    return _answer_health(*get_context().health.ask(lambda: _check(count_workers=True)))
 
 
 def show_alive() -> Response:
@@ -37,9 +35,13 @@ def show_alive() -> Response:
 
 def show_ready() -> Response:
     """Answer whether requests can be served: the database and the broker are there."""
+    return _answer_health(*get_context().readiness.ask(lambda: _check(count_workers=False)))
+
+
+def _check(*, count_workers: bool) -> tuple[str, BrokerHealth]:
     context = get_context()
-    broker = check_broker(context.settings, count_workers=False)
-    return _answer_health(check_database(context.engine), broker)
+    broker = check_broker(context.settings, count_workers=count_workers)
+    return check_database(context.engine), broker
 
 
 def _answer_health(database: str, broker: BrokerHealth) -> Response:
