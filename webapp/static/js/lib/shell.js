@@ -31,10 +31,13 @@ export function installShell(options = {}) {
 }
 
 function installLogOut() {
-  $("#log-out")?.addEventListener("click", async () => {
+  const button = $("#log-out");
+  if (!button) return;
+  button.addEventListener("click", async () => {
     await request("/api/v1/session", { method: "DELETE" });
     location.assign("/login");
   });
+  button.disabled = false; // until now a click would have done nothing, and looked as if it had
 }
 
 function installMenu() {
