@@ -12,14 +12,11 @@ import click
 from backtest.errors import InputError
 from backtest.version import __version__
 from cli.client import PlatformClient
+from cli.failures import CheckFailed
 from cli.places import find_database_url, open_store
 from cli.report import print_table
 from rules.base_rule import Parameter, get_rule, list_rules
 from tasks.settings import PREFIX, Settings, load_settings, redact_url
-
-
-class CheckFailed(Exception):
-    """A check of this machine or of a stored result failed; the message says which."""
 
 
 @click.command(name="rules")

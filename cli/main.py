@@ -99,7 +99,7 @@ def _find_exit_code(error: Exception) -> int | None:
         "cli.client.ServerUnavailable": EXIT_UNREACHABLE,
         "cli.client.RunFailed": EXIT_FAILED,
         "cli.report.OutputFailed": EXIT_FAILED,
-        "cli.info_commands.CheckFailed": EXIT_FAILED,
+        "cli.failures.CheckFailed": EXIT_FAILED,
     }
     return codes.get(f"{type(error).__module__}.{type(error).__qualname__}")
 

@@ -10,6 +10,7 @@ import threading
 import click
 
 from backtest.errors import InputError
+from cli.failures import CheckFailed
 from tasks.settings import Settings, load_settings
 
 # `webapp.context` lets at most 12 of them wait for a run.
@@ -51,13 +52,32 @@ def build_web_arguments(settings: Settings, processes: int, threads: int) -> lis
     help="Processes; by default one per core.",
 )
 @click.option("--name", default="worker", show_default=True, help="Unique per broker and host.")
-def worker(concurrency: int | None, name: str) -> None:
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Ask the worker of this name on this machine whether it works; exit code 0 or 1.",
+)
+def worker(concurrency: int | None, name: str, check: bool) -> None:
     """Execute runs and sweeps from their queues, runs first."""
+    settings = load_service_settings()
+    if check:
+        _check_worker(settings, name)
+        return
     from tasks.worker import run_worker
 
-    settings = load_service_settings()
     processes = concurrency or len(os.sched_getaffinity(0))
     sys.exit(run_worker(settings, concurrency=processes, name=name))
+
+
+def _check_worker(settings: Settings, name: str) -> None:
+    from tasks.liveness import ask_worker
+
+    status = ask_worker(settings, name)
+    if status is None:
+        raise CheckFailed(f"no worker named {name} answers on this machine with these settings")
+    if not status.is_live:
+        raise CheckFailed(status.text)
+    click.echo(status.text)
 
 
 @click.command()

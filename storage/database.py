@@ -30,6 +30,10 @@ UPGRADE_COMMAND = "stock-backtest db upgrade"
 # waits of 10, 20, 40, 80, 160 ms (times a random factor) outlast any burst of our short writes.
 _MAX_TRIES = 6
 _FIRST_WAIT_SECONDS = 0.01
+# Where a transaction may be repeated although its COMMIT may have happened, a lost connection is
+# made anew within this long: a server that restarts or cut one connection. Whoever can wait for
+# longer than that does so above, and holds no request meanwhile.
+_RECONNECT_SECONDS = 1.0
 
 # SQLite itself waits this long for a writer before it says busy. The largest single write, the
 # result of a run over 1,000,000 bars, holds the lock for about half a second.
@@ -37,6 +41,8 @@ _SQLITE_BUSY_SECONDS = 5.0
 
 _DEADLOCK, _LOCK_WAIT_TIMEOUT = 1213, 1205
 _MISSING_TABLE, _MISSING_COLUMN = 1146, 1054
+# The server says with its last breath that it cuts this connection.
+_CUT = frozenset({1053, 1927})
 # Of MySQL's numbered errors these say that the server as a whole is away, refuses us or is full;
 # everything from 2000 to 2999 is raised by the client about its connection.
 _UNAVAILABLE = {
@@ -59,6 +65,9 @@ _UNAVAILABLE = {
     1317: "query interrupted",
     1836: "read-only",
     1927: "connection killed",
+    1026: "cannot write, the disk may be full",
+    1030: "its storage engine reports an error, the disk may be full",
+    1041: "out of memory",
     _DEADLOCK: "deadlock",
     _LOCK_WAIT_TIMEOUT: "locked",
 }
@@ -175,11 +184,22 @@ def _create_mysql(url: URL, read_timeout_seconds: int) -> Engine:
     )
 
 
-def run_transaction(engine: Engine, work: Callable[[Connection], T], *, writes: bool) -> T:
+def run_transaction(
+    engine: Engine, work: Callable[[Connection], T], *, writes: bool, repeatable: bool = False
+) -> T:
     """Run `work` in one transaction: committed whole, or rolled back whole and raised.
 
     A deadlock, a lock wait that timed out and a busy SQLite are repeated from the start, so `work`
-    must have no effect but on its connection.
+    must have no effect but on its connection. Always from the start: MySQL rolls back all of a
+    transaction for a deadlock (1213) but only one statement for a lock that was waited for too long
+    (1205), and committing after that would store half.
+
+    Parameters
+    ----------
+    repeatable : bool
+        `work` finds by a key what it stored before, so it may be repeated although it may have been
+        committed: it is after a lost connection (2006, 2013), unless that took long already.
+        Reading always is.
 
     Raises
     ------
@@ -190,6 +210,7 @@ def run_transaction(engine: Engine, work: Callable[[Connection], T], *, writes: 
     IntegrityError
         As the driver raised it: repositories know what a constraint means.
     """
+    started = time.monotonic()
     for number in range(1, _MAX_TRIES + 1):
         try:
             with (
@@ -204,7 +225,12 @@ def run_transaction(engine: Engine, work: Callable[[Connection], T], *, writes: 
         except IntegrityError:
             raise
         except DBAPIError as error:
-            if number == _MAX_TRIES or not _is_lock_conflict(error):
+            again = _is_lock_conflict(error) or (
+                (repeatable or not writes)
+                and _is_lost(error)
+                and time.monotonic() - started < _RECONNECT_SECONDS
+            )
+            if number == _MAX_TRIES or not again:
                 raise _translate(error) from error
         wait = _FIRST_WAIT_SECONDS * 2 ** (number - 1)
         time.sleep(wait * random.uniform(0.5, 1.5))  # noqa: S311  # jitter, not cryptography
@@ -226,6 +252,14 @@ def _is_lock_conflict(error: DBAPIError) -> bool:
     if isinstance(error.orig, sqlite3.Error):
         return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
     return code in (_DEADLOCK, _LOCK_WAIT_TIMEOUT)
+
+
+def _is_lost(error: DBAPIError) -> bool:
+    """Return whether it is the connection that broke: nobody knows what the server did."""
+    if isinstance(error.orig, sqlite3.Error):
+        return False
+    code = _read_code(error) or 0
+    return error.connection_invalidated or 2000 <= code < 3000 or code in _CUT
 
 
 def _translate(error: DBAPIError) -> Exception:

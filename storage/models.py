@@ -31,6 +31,7 @@ MAX_SYMBOL_LENGTH = 64
 MAX_NAME_LENGTH = 100
 MAX_KEY_LENGTH = 255
 MAX_TAG_LENGTH = 40
+MAX_EXIT_LENGTH = 128
 
 # Every name is written by rule: SQLite cannot alter an unnamed constraint later.
 metadata = MetaData(
@@ -153,6 +154,9 @@ runs = Table(
     Column("started_at", UtcDateTime),
     Column("finished_at", UtcDateTime),
     Column("lease_until", UtcDateTime),
+    # Workers lost on it, which alone is limited, and how the latest of them ended if that was seen.
+    Column("n_lost", Integer, nullable=False, server_default="0"),
+    Column("last_exit", String(MAX_EXIT_LENGTH)),
     *(Column(name, Double) for name in SORTABLE_METRICS),
     Column("tags", JsonText, nullable=False),
     Column("note", LongText, nullable=False),
@@ -203,5 +207,15 @@ idempotency_keys = Table(
     Column("run_id", Uuid, ForeignKey("runs.run_id", ondelete="CASCADE"), nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Index(None, "run_id"),
+    **TABLE_OPTIONS,
+)
+
+# Work that one process at a time does for all: who does it, and until when.
+service_leases = Table(
+    "service_leases",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("holder", String(128), nullable=False),
+    Column("lease_until", UtcDateTime, nullable=False),
     **TABLE_OPTIONS,
 )

@@ -9,6 +9,8 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 RunState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 Heartbeat = Literal["ok", "cancelled", "lost"]
+# What becomes of work whose process was seen to end: done again, given up, or not its any more.
+LostRun = Literal["queued", "failed"] | None
 
 TERMINAL_STATES: frozenset[str] = frozenset({"succeeded", "failed", "cancelled"})
 

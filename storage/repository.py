@@ -38,14 +38,18 @@ class Repository:
     def _write(self, work: Callable[[Connection], T]) -> T:
         return run_transaction(self._engine, work, writes=True)
 
+    def _write_again(self, work: Callable[[Connection], T]) -> T:
+        """Write what a second time changes nothing and answers the same."""
+        return run_transaction(self._engine, work, writes=True, repeatable=True)
+
     def _write_unique(self, work: Callable[[Connection], T]) -> T:
-        """Write what another process may be inserting at the same instant."""
+        """Write what another process may be inserting at the same instant, found by its key."""
         for _ in range(_MAX_COLLISIONS - 1):
             try:
-                return self._write(work)
+                return self._write_again(work)
             except IntegrityError:
                 continue
-        return self._write(work)
+        return self._write_again(work)
 
 
 def delete_unused_content(connection: Connection, sha256: str) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select, update
 
-from storage.models import runs
-from storage.records import Claim, ExpiredLeases, Heartbeat
+from storage.exhaustion import describe_exhaustion
+from storage.models import MAX_EXIT_LENGTH, runs
+from storage.records import Claim, ExpiredLeases, Heartbeat, LostRun
 from storage.repository import Repository
 from storage.run_rows import build_ending, match_holder
 from storage.sql_types import database_time
@@ -19,17 +20,8 @@ from storage.sql_types import database_time
 _NOW = database_time()
 _LEASE_ENDED = and_(runs.c.state == "running", runs.c.lease_until < _NOW)
 _CLAIMABLE = or_(runs.c.state == "queued", _LEASE_ENDED)
-
-
-def _describe_exhaustion(attempts: int) -> dict[str, Any]:
-    return {
-        "code": "attempts_exhausted",
-        "message": (
-            f"the worker process stopped in each of {attempts} attempts at this run; "
-            "it was ended or ran out of memory"
-        ),
-        "remedy": "choose a shorter date range, or look into the workers' log for this run_id",
-    }
+# Taking over from a worker that fell silent counts it as lost.
+_N_LOST = runs.c.n_lost + case((runs.c.state == "running", 1), else_=0)
 
 
 class RunLeases(Repository):
@@ -43,23 +35,25 @@ class RunLeases(Repository):
         Returns
         -------
         Claim or None
-            None if somebody else has it, it is finished, cancelled or deleted, or it was started
-            `max_attempts` times already, in which case it is failed here and now.
+            None if somebody else has it, it is finished, cancelled or deleted, or `max_attempts`
+            workers were lost on it already, in which case it is failed here and now.
         """
 
         def work(connection: Connection) -> Claim | None:
+            # The order matters: MySQL computes each assignment from the ones before it.
             claimed = connection.execute(
                 update(runs)
-                .where(runs.c.run_id == run_id, _CLAIMABLE, runs.c.attempt < max_attempts)
-                .values(
-                    state="running",
-                    attempt=runs.c.attempt + 1,
-                    version=runs.c.version + 1,
-                    worker=worker[:128],
-                    progress=0.0,
-                    stage="",
-                    started_at=func.coalesce(runs.c.started_at, _NOW),
-                    lease_until=database_time(lease_seconds),
+                .where(runs.c.run_id == run_id, _CLAIMABLE, max_attempts > _N_LOST)
+                .ordered_values(
+                    (runs.c.n_lost, _N_LOST),
+                    (runs.c.state, "running"),
+                    (runs.c.attempt, runs.c.attempt + 1),
+                    (runs.c.version, runs.c.version + 1),
+                    (runs.c.worker, worker[:128]),
+                    (runs.c.progress, 0.0),
+                    (runs.c.stage, ""),
+                    (runs.c.started_at, func.coalesce(runs.c.started_at, _NOW)),
+                    (runs.c.lease_until, database_time(lease_seconds)),
                 )
             )
             if claimed.rowcount == 0:
@@ -108,7 +102,7 @@ class RunLeases(Repository):
             state = connection.scalar(select(runs.c.state).where(runs.c.run_id == run_id))
             return "cancelled" if state == "cancelled" else "lost"
 
-        return self._write(work)
+        return self._write_again(work)
 
     def fail(self, run_id: str, attempt: int, error: dict[str, Any]) -> bool:
         """End a run with an error a person can act on; False if the token is stale."""
@@ -117,7 +111,60 @@ class RunLeases(Repository):
             .where(*match_holder(run_id, attempt))
             .values(**build_ending("failed"), error=error)
         )
-        return self._write(lambda connection: connection.execute(statement).rowcount == 1)
+        mine = runs.c.run_id == run_id, runs.c.attempt == attempt, runs.c.state == "failed"
+
+        def work(connection: Connection) -> bool:
+            if connection.execute(statement).rowcount == 1:
+                return True
+            # A COMMIT whose answer was lost; what others failed this token had lost before.
+            return (
+                connection.scalar(select(runs.c.id).where(*mine, runs.c.error == error)) is not None
+            )
+
+        return self._write_again(work)
+
+    def give_back(self, run_id: str, attempt: int) -> bool:
+        """Queue a run again, at no cost, that this token leaves undone; False if it is stale.
+
+        It needs a message.
+        """
+        mine = match_holder(run_id, attempt)
+        # Nobody's from here on: a report of its worker's end is none about this run.
+        changes = {"n_lost": runs.c.n_lost, "worker": ""}
+        return self._write(lambda connection: _requeue(connection, *mine, **changes))
+
+    def report_lost(self, run_id: str, worker: str, how: str, max_attempts: int) -> LostRun:
+        """Note that a process ended while it held a run; what was its run is free at once.
+
+        Parameters
+        ----------
+        worker : str
+            As given to `claim`.
+        how : str
+            The exit as a person may read it: ``signal 11 (SIGSEGV)``.
+
+        Returns
+        -------
+        {"queued", "failed", None}
+            What became of the run: it needs a message if queued. None if it was not this worker's
+            any more; if it is still to be done, the exit is noted all the same.
+        """
+        mine = runs.c.run_id == run_id, runs.c.worker == worker[:128]
+        held = runs.c.state == "running"
+
+        def work(connection: Connection) -> LostRun:
+            noted = connection.execute(
+                update(runs)
+                .where(*mine, runs.c.state.in_(("queued", "running")))
+                .values(last_exit=how[:MAX_EXIT_LENGTH])
+            )
+            if noted.rowcount == 0:
+                return None
+            if _fail_exhausted(connection, max_attempts, *mine, held):
+                return "failed"
+            return "queued" if _requeue(connection, *mine, held) else None
+
+        return self._write(work)
 
     def cancel(self, run_id: str) -> bool:
         """End a run that is queued or running; False if it has ended already or never was.
@@ -134,7 +181,7 @@ class RunLeases(Repository):
     def mark_sent(self, run_id: str) -> None:
         """Note that a message for this run was handed to the broker, now."""
         statement = update(runs).where(runs.c.run_id == run_id).values(sent_at=_NOW)
-        self._write(lambda connection: connection.execute(statement))
+        self._write_again(lambda connection: connection.execute(statement))
 
     def list_unsent(self, older_than_seconds: float, limit: int) -> tuple[str, ...]:
         """Return ids of queued runs that no message was sent for, oldest first.
@@ -166,7 +213,7 @@ class RunLeases(Repository):
         return self._read(lambda connection: tuple(connection.scalars(query)))
 
     def expire_leases(self, max_attempts: int) -> ExpiredLeases:
-        """Queue again what silent workers held; fail what was started `max_attempts` times.
+        """Queue again what silent workers held; fail what lost its worker `max_attempts` times.
 
         Returns
         -------
@@ -181,7 +228,7 @@ class RunLeases(Repository):
                 mine = runs.c.id == row.id
                 if _fail_exhausted(connection, max_attempts, mine, _LEASE_ENDED):
                     failed.append(row.run_id)
-                elif _requeue(connection, mine):
+                elif _requeue(connection, mine, _LEASE_ENDED):
                     requeued.append(row.run_id)
             return ExpiredLeases(tuple(requeued), tuple(failed))
 
@@ -191,26 +238,44 @@ class RunLeases(Repository):
 def _fail_exhausted(
     connection: Connection, max_attempts: int, *conditions: ColumnElement[bool]
 ) -> bool:
+    """Fail what has used up its attempts, whoever holds it now counted as lost."""
+    mine = *conditions, max_attempts - 1 < _N_LOST
+    row = connection.execute(select(runs.c.id, runs.c.last_exit).where(*mine)).one_or_none()
+    if row is None:
+        return False
+    error = describe_exhaustion("this run", max_attempts, row.last_exit)
+    error["remedy"] = "choose a shorter date range, or look into the workers' log for this run_id"
     failed = connection.execute(
         update(runs)
-        .where(*conditions, runs.c.attempt >= max_attempts)
-        .values(**build_ending("failed"), error=_describe_exhaustion(max_attempts))
+        .where(runs.c.id == row.id, *mine)
+        .ordered_values(
+            (runs.c.n_lost, _N_LOST),
+            *((runs.c[name], value) for name, value in build_ending("failed").items()),
+            (runs.c.error, error),
+        )
     )
     return failed.rowcount > 0
 
 
-def _requeue(connection: Connection, mine: ColumnElement[bool]) -> bool:
+def _requeue(
+    connection: Connection,
+    *conditions: ColumnElement[bool],
+    n_lost: Any = _N_LOST,
+    worker: Any = runs.c.worker,
+) -> bool:
     requeued = connection.execute(
         update(runs)
-        .where(mine, _LEASE_ENDED)
-        .values(
-            state="queued",
-            version=runs.c.version + 1,
-            progress=0.0,
-            stage="",
-            queued_at=_NOW,
-            sent_at=None,
-            lease_until=None,
+        .where(*conditions)
+        .ordered_values(
+            (runs.c.n_lost, n_lost),
+            (runs.c.worker, worker),
+            (runs.c.state, "queued"),
+            (runs.c.version, runs.c.version + 1),
+            (runs.c.progress, 0.0),
+            (runs.c.stage, ""),
+            (runs.c.queued_at, _NOW),
+            (runs.c.sent_at, None),
+            (runs.c.lease_until, None),
         )
     )
     return requeued.rowcount > 0

@@ -74,7 +74,7 @@ class RunResults(Repository):
             insert_blobs(connection, run_artifacts, {"run_id": run_id}, blobs)
             return True
 
-        return self._write(work)
+        return self._write_again(work)
 
     def save_charts(self, run_id: str, attempt: int, charts: Mapping[str, str]) -> bool:
         """Store the charts of a run that this token finished; False if it did not."""
@@ -94,7 +94,7 @@ class RunResults(Repository):
             insert_blobs(connection, run_artifacts, {"run_id": run_id}, blobs)
             return True
 
-        return self._write(work)
+        return self._write_again(work)
 
     def load_summary(self, run_id: str) -> dict[str, Any] | None:
         """Return the summary, or None if the run has no result."""

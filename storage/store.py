@@ -7,6 +7,7 @@ from sqlalchemy import Engine
 from storage.datasets import DatasetRepository
 from storage.presets import PresetRepository
 from storage.runs import RunRepository
+from storage.service_leases import ServiceLeases
 from storage.sweeps import SweepRepository
 
 
@@ -25,3 +26,4 @@ class Store:
         self.presets = PresetRepository(engine)
         self.runs = RunRepository(engine)
         self.sweeps = SweepRepository(engine)
+        self.leases = ServiceLeases(engine)

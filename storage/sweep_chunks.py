@@ -91,7 +91,7 @@ class SweepChunks(Repository):
             )
             return "ok" if kept.rowcount == 1 else "lost"
 
-        return self._write(work)
+        return self._write_again(work)
 
     def finish_chunk(
         self, claim: ChunkClaim, result: ChunkResult, plan: ChunkPlan | None = None
@@ -128,7 +128,7 @@ class SweepChunks(Repository):
                 _insert_plan(connection, sweep, claim.idx, result.stop, plan)
             return True
 
-        return self._write(work)
+        return self._write_again(work)
 
     def fail_chunk(self, claim: ChunkClaim, error: dict[str, Any]) -> bool:
         """End a chunk with an error a person can act on; False if the token is stale."""

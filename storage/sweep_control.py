@@ -11,6 +11,9 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, and_, func, select, update
 
+from storage.exhaustion import describe_exhaustion
+from storage.models import MAX_EXIT_LENGTH
+from storage.records import LostRun
 from storage.repository import Repository
 from storage.sql_types import database_time
 from storage.sweep_rows import ACTIVE_STATES, NOW, build_requeue, lock_sweep
@@ -134,29 +137,48 @@ class SweepControl(Repository):
                 failed.append((sweep_id, idx))
         return LostChunks(tuple(requeued), tuple(failed))
 
-    def _expire(self, sweep_id: str, idx: int, max_attempts: int) -> str | None:
-        def work(connection: Connection) -> str | None:
+    def _expire(self, sweep_id: str, idx: int, max_attempts: int) -> LostRun:
+        def work(connection: Connection) -> LostRun:
             sweep = lock_sweep(connection, sweep_id, shared=True)
             if sweep is None:
                 return None
             mine = sweep_chunks.c.sweep_number == sweep.id, sweep_chunks.c.idx == idx
-            n_lost = sweep_chunks.c.n_lost + 1
-            if _update_lost(
-                connection,
-                (*mine, sweep_chunks.c.n_lost + 1 < max_attempts),
-                {**build_requeue(), "n_lost": n_lost},
-            ):
-                return "queued"
-            failure = {
-                "state": "failed",
-                "n_lost": n_lost,
-                "finished_at": NOW,
-                "lease_until": None,
-                "error": _describe_exhaustion(max_attempts),
-            }
-            return "failed" if _update_lost(connection, mine, failure) else None
+            return _lose(connection, (*mine, _LEASE_ENDED), max_attempts)
 
         return self._write(work)
+
+    def report_lost_chunk(
+        self, sweep_id: str, idx: int, worker: str, how: str, max_attempts: int
+    ) -> LostRun:
+        """Note that a process ended while it held a chunk; see `RunLeases.report_lost`."""
+
+        def work(connection: Connection) -> LostRun:
+            sweep = lock_sweep(connection, sweep_id, shared=True)
+            if sweep is None:
+                return None
+            chunk = sweep_chunks.c
+            mine = chunk.sweep_number == sweep.id, chunk.idx == idx, chunk.worker == worker[:128]
+            held = *mine, chunk.state == "running"
+            connection.execute(
+                update(sweep_chunks).where(*held).values(last_exit=how[:MAX_EXIT_LENGTH])
+            )
+            return _lose(connection, held, max_attempts)
+
+        return self._write(work)
+
+    def report_lost_finaliser(self, sweep_id: str, how: str) -> None:
+        """Note that a finaliser's process ended, and end its lease.
+
+        Should another finaliser have taken over meanwhile, a third may do so from it: nothing but
+        time is lost.
+        """
+        statement = (
+            update(sweeps)
+            .where(sweeps.c.sweep_id == sweep_id, sweeps.c.state == "running")
+            .where(sweeps.c.stage == "finalising")
+            .values(last_exit=how[:MAX_EXIT_LENGTH], lease_until=NOW, sent_at=None)
+        )
+        self._write(lambda connection: connection.execute(statement))
 
     def list_active(self, limit: int) -> tuple[str, ...]:
         """Return ids of sweeps that are queued or running, oldest first."""
@@ -220,25 +242,36 @@ def collect_chunk_errors(connection: Connection, number: int) -> dict[str, Any] 
     }
 
 
-def _update_lost(
-    connection: Connection, conditions: tuple[ColumnElement[bool], ...], values: dict[str, Any]
-) -> bool:
-    statement = update(sweep_chunks).where(*conditions, _LEASE_ENDED).values(**values)
-    return connection.execute(statement).rowcount > 0
+def _lose(
+    connection: Connection, held: tuple[ColumnElement[bool], ...], max_attempts: int
+) -> LostRun:
+    """Queue a chunk again whose process was lost; fail it if that happened too often."""
+    n_lost = sweep_chunks.c.n_lost + 1
+    requeue = (
+        update(sweep_chunks)
+        .where(*held, n_lost < max_attempts)
+        .values(**build_requeue(), n_lost=n_lost)
+    )
+    if connection.execute(requeue).rowcount > 0:
+        return "queued"
+    row = connection.execute(select(sweep_chunks.c.last_exit).where(*held)).one_or_none()
+    if row is None:
+        return None
+    failure = (
+        update(sweep_chunks)
+        .where(*held)
+        .values(
+            state="failed",
+            n_lost=n_lost,
+            finished_at=NOW,
+            lease_until=None,
+            error=describe_exhaustion("this chunk", max_attempts, row.last_exit),
+        )
+    )
+    return "failed" if connection.execute(failure).rowcount > 0 else None
 
 
 def _set_sweep(connection: Connection, number: int, **values: Any) -> None:
     connection.execute(
         update(sweeps).where(sweeps.c.id == number).values(version=sweeps.c.version + 1, **values)
     )
-
-
-def _describe_exhaustion(attempts: int) -> dict[str, Any]:
-    return {
-        "code": "attempts_exhausted",
-        "message": (
-            f"the worker process stopped in each of {attempts} attempts at this chunk; "
-            "it was ended or ran out of memory"
-        ),
-        "errors": [],
-    }

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, exists, func, insert, or_, select, update
 from sqlalchemy import delete as delete_from
 
 from storage.blobs import BLOCK_BYTES, pack_json, unpack_json
+from storage.exhaustion import describe_exhaustion
 from storage.records import Heartbeat
 from storage.repository import Repository
 from storage.sql_types import database_time
@@ -45,14 +46,19 @@ class SweepFinals(Repository):
             free = or_(sweeps.c.stage != _FINALISING, sweeps.c.lease_until < NOW)
             if sweep is None or sweep.state != "running":
                 return None
-            query = select(sweeps.c.attempt, sweeps.c.spec).where(mine, free, ~_OPEN)
+            query = select(sweeps.c.attempt, sweeps.c.last_exit, sweeps.c.spec).where(
+                mine, free, ~_OPEN
+            )
             row = connection.execute(query).one_or_none()
             if row is None:
                 return None
             error = collect_chunk_errors(connection, sweep.id)
             again = sweep.stage == _FINALISING
             if error is None and again and row.attempt >= max_attempts:
-                error = _describe_exhaustion(max_attempts)
+                error = describe_exhaustion("finishing the sweep", max_attempts, row.last_exit)
+                error["remedy"] = (
+                    "every combination is stored; look into the workers' log, then retry"
+                )
             if error is not None:
                 _end(connection, sweep.id, state="failed", error=error)
                 return None
@@ -78,7 +84,7 @@ class SweepFinals(Repository):
             .where(*_match_finaliser(sweep_id, attempt))
             .values(lease_until=database_time(lease_seconds))
         )
-        kept = self._write(lambda connection: connection.execute(statement).rowcount == 1)
+        kept = self._write_again(lambda connection: connection.execute(statement).rowcount == 1)
         return "ok" if kept else "lost"
 
     def finish_sweep(
@@ -129,7 +135,7 @@ class SweepFinals(Repository):
             )
             return True
 
-        return self._write(work)
+        return self._write_again(work)
 
     def fail_finish(self, sweep_id: str, attempt: int, error: dict[str, Any]) -> bool:
         """End a sweep whose finaliser cannot succeed; False if the token is stale."""
@@ -203,15 +209,3 @@ def _end(connection: Connection, number: int, **values: Any) -> None:
             **values,
         )
     )
-
-
-def _describe_exhaustion(attempts: int) -> dict[str, Any]:
-    return {
-        "code": "attempts_exhausted",
-        "message": (
-            f"the worker process stopped in each of {attempts} attempts at finishing the sweep; "
-            "it was ended or ran out of memory"
-        ),
-        "remedy": "every combination is stored; look into the workers' log, then retry",
-        "errors": [],
-    }

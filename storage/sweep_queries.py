@@ -11,6 +11,8 @@ from sqlalchemy import ColumnElement, Connection, and_, func, insert, or_, selec
 from sqlalchemy import delete as delete_from
 
 from storage.blobs import BLOCK_BYTES, pack_json, unpack_json
+from storage.exhaustion import describe_exhaustion
+from storage.models import MAX_EXIT_LENGTH
 from storage.repository import Repository
 from storage.sql_types import database_time
 from storage.sweep_records import QueryRecord
@@ -121,11 +123,8 @@ class SweepQueries(Repository):
             )
             if claimed.rowcount == 1:
                 return _load(connection, mine)
-            error = {
-                "code": "attempts_exhausted",
-                "message": f"the worker process stopped in each of {max_attempts} attempts",
-                "errors": [],
-            }
+            last_exit = connection.scalar(select(sweep_queries.c.last_exit).where(mine))
+            error = describe_exhaustion("this question", max_attempts, last_exit)
             connection.execute(
                 update(sweep_queries)
                 .where(mine, _CLAIMABLE)
@@ -143,6 +142,15 @@ class SweepQueries(Repository):
             .values(lease_until=database_time(lease_seconds))
         )
         return self._write(lambda connection: connection.execute(statement).rowcount == 1)
+
+    def report_lost_query(self, query_id: str, how: str) -> None:
+        """Note that the process ended that worked on a question, and end its lease."""
+        statement = (
+            update(sweep_queries)
+            .where(sweep_queries.c.query_id == query_id, sweep_queries.c.state == "running")
+            .values(last_exit=how[:MAX_EXIT_LENGTH], lease_until=NOW, sent_at=None)
+        )
+        self._write(lambda connection: connection.execute(statement))
 
     def answer_query(self, query_id: str, attempt: int, result: Any) -> bool:
         """Store the answer; False if the token is stale."""

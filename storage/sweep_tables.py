@@ -15,6 +15,7 @@ from sqlalchemy import (
 )
 
 from storage.models import (
+    MAX_EXIT_LENGTH,
     MAX_KEY_LENGTH,
     MAX_SYMBOL_LENGTH,
     MAX_TAG_LENGTH,
@@ -72,6 +73,7 @@ sweeps = Table(
     Column("sent_at", UtcDateTime),  # the latest message to the finaliser
     Column("lease_until", UtcDateTime),
     Column("deleted_at", UtcDateTime),  # hidden; its rows go in small steps
+    Column("last_exit", String(MAX_EXIT_LENGTH)),  # of a finaliser's process
     Column("tags", JsonText, nullable=False),
     Column("note", LongText, nullable=False),
     Column("spec", JsonText, nullable=False),
@@ -140,6 +142,7 @@ sweep_chunks = Table(
     Column("finished_at", UtcDateTime),
     Column("lease_until", UtcDateTime),
     Column("worker", String(128), nullable=False),
+    Column("last_exit", String(MAX_EXIT_LENGTH)),
     Column("error", JsonText),
     Index(None, "sweep_number", "state", "idx"),
     Index(None, "state", "lease_until"),
@@ -197,6 +200,7 @@ sweep_queries = Table(
     Column("sent_at", UtcDateTime),
     Column("finished_at", UtcDateTime),
     Column("lease_until", UtcDateTime),
+    Column("last_exit", String(MAX_EXIT_LENGTH)),
     Column("args", JsonText, nullable=False),
     Column("error", JsonText),
     UniqueConstraint("query_id"),

@@ -13,18 +13,21 @@ from typing import Any
 
 from celery import Celery
 
+from tasks.broker import use_mended_transport
 from tasks.settings import Settings
 
 RUN_TASK = "stock_backtest.run"
 CHUNK_TASK = "stock_backtest.sweep_chunk"
 FINISH_TASK = "stock_backtest.sweep_finish"
 QUERY_TASK = "stock_backtest.sweep_query"
+LOST_TASK = "stock_backtest.report_lost"
 # Sweeps have a queue of their own, so that a large one never delays a single run: workers look
 # into the queues in alphabetical order (see `queue_order_strategy`), and take from the second only
 # while the first is empty. What somebody waits for before a page is in the first.
+REPORT_QUEUE = "reports"  # a few milliseconds each, by which work of dead processes goes on
 RUN_QUEUE = "runs"
 SWEEP_QUEUE = "sweeps"
-QUEUES = (RUN_QUEUE, SWEEP_QUEUE)
+QUEUES = (REPORT_QUEUE, RUN_QUEUE, SWEEP_QUEUE)
 
 # A message that a dead worker took is offered again after this long. It may be short, even shorter
 # than a run: a second delivery finds the claim taken and does nothing.
@@ -65,7 +68,9 @@ def build_celery_config(settings: Settings) -> dict[str, Any]:
         "result_backend": None,
         "task_ignore_result": True,
         "task_acks_late": True,
-        "task_reject_on_worker_lost": True,
+        # A message whose process died is done with: `tasks.lost_workers` reports the loss, and what
+        # follows from it the database decides. Requeued, a task that kills would never end.
+        "task_reject_on_worker_lost": False,
         "task_track_started": True,
         "task_soft_time_limit": settings.max_run_seconds,
         "task_time_limit": settings.max_run_seconds + _HARD_LIMIT_GRACE_SECONDS,
@@ -76,7 +81,11 @@ def build_celery_config(settings: Settings) -> dict[str, Any]:
             QUERY_TASK: {"queue": RUN_QUEUE},
             CHUNK_TASK: {"queue": SWEEP_QUEUE},
             FINISH_TASK: {"queue": SWEEP_QUEUE},
+            LOST_TASK: {"queue": REPORT_QUEUE},
         },
+        # Against leaks: a process that has done or grown this much is replaced between two tasks.
+        "worker_max_tasks_per_child": settings.max_tasks_per_process or None,
+        "worker_max_memory_per_child": settings.max_process_mb * 1024 or None,  # [KiB]
         "worker_prefetch_multiplier": 1,
         # With late acknowledgement even a multiplier of 1 reserves one message more per process,
         # which would wait behind a long run while another worker is idle.
@@ -94,6 +103,7 @@ def build_celery_config(settings: Settings) -> dict[str, Any]:
 
 def create_celery_app(settings: Settings) -> Celery:
     """Return a configured application without tasks: enough to send messages and to watch."""
+    use_mended_transport()
     app = Celery("stock_backtest", set_as_current=False)
     app.conf.update(build_celery_config(settings))
     return app

@@ -18,7 +18,9 @@ from rules.spec import RunSpec
 from storage.errors import StorageUnavailable
 from tasks.compute import compute_run
 from tasks.logs import bind_run, get_logger
+from tasks.patience import is_stopping, persist
 from tasks.settings import Settings
+from tasks.submit import dispatch_run
 
 if TYPE_CHECKING:
     from adapters.adapter import RunOutcome
@@ -169,24 +171,33 @@ def _execute_claim(store: Store, settings: Settings, claim: Claim, cache: BarsCa
             bars, warnings = cache.load(store, spec.dataset.sha256)
             outcome = compute_run(spec, bars, warnings, heartbeat.enter_stage)
             heartbeat.enter_stage("saving", 0.9)
-            saved = store.runs.finish(
-                claim.run_id, claim.attempt, outcome.summary, outcome.trades, outcome.columns
+            saved = persist(
+                lambda: store.runs.finish(
+                    claim.run_id, claim.attempt, outcome.summary, outcome.trades, outcome.columns
+                ),
+                settings,
             )
     except RunStopped as stopped:
         return str(stopped)
+    except SystemExit:
+        if is_stopping() and store.runs.give_back(claim.run_id, claim.attempt):
+            log.info("run_given_back", reason="this worker stops")
+            dispatch_run(store, settings, claim.run_id)
+        raise
     except StorageUnavailable:
         raise
     except (RunTimeout, SoftTimeLimitExceeded):
-        return _fail(store, claim, "timeout", _describe_timeout(settings))
+        return _fail(store, settings, claim, "timeout", _describe_timeout(settings))
     except InputError as error:
         fields = [
             {"field": item.field, "value": item.value, "message": item.message}
             for item in error.errors
         ]
-        return _fail(store, claim, "invalid_input", str(error), fields)
+        return _fail(store, settings, claim, "invalid_input", str(error), fields)
     except MemoryError:
         return _fail(
             store,
+            settings,
             claim,
             "out_of_memory",
             "the run needs more memory than the worker has; choose a shorter date range",
@@ -196,6 +207,7 @@ def _execute_claim(store: Store, settings: Settings, claim: Claim, cache: BarsCa
         # the error goes on to Celery, the log and whoever watches them.
         _fail(
             store,
+            settings,
             claim,
             "internal",
             f"unexpected {type(error).__name__}: {error}; the worker's log has the traceback "
@@ -210,15 +222,15 @@ def _execute_claim(store: Store, settings: Settings, claim: Claim, cache: BarsCa
 
 def _fail(
     store: Store,
+    settings: Settings,
     claim: Claim,
     code: str,
     message: str,
     errors: Sequence[dict[str, Any]] = (),
 ) -> str:
     log.warning("run_failed", code=code, error=message)
-    store.runs.fail(
-        claim.run_id, claim.attempt, {"code": code, "message": message, "errors": list(errors)}
-    )
+    error = {"code": code, "message": message, "errors": list(errors)}
+    persist(lambda: store.runs.fail(claim.run_id, claim.attempt, error), settings)
     return "failed"
 
 

@@ -1,19 +1,28 @@
 """Putting right what machines lose: work of dead workers, and messages that never arrived.
 
-Any number of these may run at the same time: leases expire by the database's clock in one
-statement, and a message sent twice finds its run claimed.
+Every process of every worker carries it, and a process of its own may: one of them at a time, by a
+lease in the database that passes to another within seconds. The lease spares work and guards
+nothing: any number of passes may run at the same time, as leases expire by the database's clock in
+one statement, and a message sent twice finds its run claimed.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
+import socket
 import threading
+import time
+import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import orjson
 import redis
 
+from storage.database import create_database
 from storage.errors import SchemaError, StorageUnavailable
+from storage.store import Store
 from tasks.celery_app import RUN_QUEUE, SWEEP_QUEUE
 from tasks.logs import bind_run, get_logger
 from tasks.settings import Settings
@@ -21,7 +30,6 @@ from tasks.submit import dispatch_run
 from tasks.sweep_queue import RESEND_SECONDS, dispatch_query, dispatch_sweep
 
 if TYPE_CHECKING:
-    from storage.store import Store
     from storage.sweep_control import LostChunks
 
 log = get_logger(__name__)
@@ -31,6 +39,11 @@ _UNSENT_AFTER_SECONDS = 2.0
 # Between the broker handing over a message and the worker's claim a run is queued but in no queue.
 _LOST_AFTER_SECONDS = 10.0
 _BATCH = 1000
+_LEASE = "maintenance"
+# A turn outlasts three passes by so much: a slow pass is no reason to have two of them.
+_TURN_SPARE_SECONDS = 4.0
+# A database that takes so long for one row was away.
+_SLOW_SECONDS = 1.0
 # Rows of deleted sweeps are removed for so long in each pass.
 _PURGE_SECONDS = 1.0
 
@@ -131,19 +144,76 @@ def _release_lost_chunks(store: Store, settings: Settings) -> None:
 
 
 def maintain_forever(store: Store, settings: Settings, stop: threading.Event) -> None:
-    """Make a pass every `maintenance_interval_seconds` until `stop` is set."""
+    """Make a pass every `maintenance_interval_seconds` while it is our turn, until `stop`."""
+    turn = Turn(store, settings)
     available = True
-    while not stop.wait(settings.maintenance_interval_seconds):
+    while not stop.wait(turn.pause):
         try:
-            run_maintenance_pass(store, settings)
+            if turn.take():
+                run_maintenance_pass(store, settings)
         except (StorageUnavailable, SchemaError) as error:
             if available:
                 log.warning("maintenance_waits", error=str(error))
             available = False
+            turn.wait_for_workers()
             continue
         if not available:
             log.info("maintenance_resumes")
         available = True
+    turn.give_up()
+
+
+class Turn:
+    """Whose turn it is, and whether the database has been there long enough to judge workers.
+
+    While the database was away no worker could renew its lease: each is given the time of one
+    before its silence counts against it.
+    """
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        self._store, self._settings = store, settings
+        self._holder = f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex[:8]}"
+        self._is_mine = False
+        self._judge_after = 0.0
+
+    @property
+    def pause(self) -> float:
+        """Seconds until the next look; who only waits for a turn looks less often."""
+        return self._settings.maintenance_interval_seconds * (1.0 if self._is_mine else 1.5)
+
+    def take(self) -> bool:
+        """Return whether to make a pass now."""
+        started = time.monotonic()
+        seconds = 3 * self._settings.maintenance_interval_seconds + _TURN_SPARE_SECONDS
+        self._is_mine = self._store.leases.acquire(_LEASE, self._holder, seconds)
+        if time.monotonic() - started > _SLOW_SECONDS:
+            self.wait_for_workers()
+        return self._is_mine and time.monotonic() >= self._judge_after
+
+    def wait_for_workers(self) -> None:
+        """Begin the time that workers have to report after the database was away."""
+        self._is_mine = False
+        self._judge_after = time.monotonic() + self._settings.lease_seconds
+
+    def give_up(self) -> None:
+        """Let others have the turn at once."""
+        if self._is_mine:
+            with contextlib.suppress(StorageUnavailable, SchemaError):  # then it runs out
+                self._store.leases.release(_LEASE, self._holder)
+
+
+def start_maintenance(settings: Settings) -> None:
+    """Maintain from a thread of this process for as long as it lives.
+
+    With connections of its own, made after any fork.
+    """
+    store = Store(create_database(settings.database_url))
+    threading.Thread(
+        target=maintain_forever,
+        args=(store, settings, threading.Event()),
+        name="maintenance",
+        daemon=True,
+    ).start()
 
 
 def count_messages(settings: Settings, queue: str = RUN_QUEUE) -> int | None:

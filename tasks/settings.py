@@ -39,13 +39,20 @@ class Settings:
     lease_seconds : float
         A worker that has not reported for this long has lost its run.
     max_attempts : int
-        How often a run is started before it fails for good.
+        How many workers may be lost on a run, or on a chunk of a sweep, before it fails for good.
     maintenance_interval_seconds : float
         How often maintenance looks for lost runs.
     broker_timeout_seconds : float
         How long one exchange with the broker may take before it counts as down.
     max_upload_mb, max_bars, max_body_kb, max_run_seconds : int
         Limits on files, bars per dataset, JSON bodies and one run's computing time.
+    shutdown_seconds : float
+        How long a worker that is told to stop lets its tasks go on; then they are handed back.
+    database_patience_seconds : float
+        How long a worker holds a result that the database does not take.
+    max_tasks_per_process, max_process_mb : int
+        A worker's process is replaced after so many tasks, or once its memory has been larger than
+        this; 0 for never.
     max_combinations : int
         Largest sweep.
     worker_processes : int
@@ -70,6 +77,10 @@ class Settings:
     max_bars: int = 5_000_000
     max_body_kb: int = 256
     max_run_seconds: int = 600
+    shutdown_seconds: float = 5.0
+    database_patience_seconds: float = 60.0
+    max_tasks_per_process: int = 10_000
+    max_process_mb: int = 1024
     max_combinations: int = 100_000_000
     worker_processes: int = 0
 

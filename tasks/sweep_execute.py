@@ -23,6 +23,7 @@ from storage.errors import StorageUnavailable
 from storage.sweep_records import ChunkPlan, ChunkResult
 from tasks.execute import BarsCache
 from tasks.logs import bind_run, get_logger
+from tasks.patience import is_stopping, persist
 from tasks.settings import Settings
 from tasks.sweep_queue import plan_chunks
 
@@ -199,9 +200,14 @@ def _execute_claim(
         with LeaseKeeper(beat, settings) as keeper:
             state = cache.load(store, claim.sweep_id, claim.spec)
             result, plan = _compute(store, claim, state, keeper, processes)
-            return "done" if store.sweeps.finish_chunk(claim, result, plan) else "lost"
+            saved = persist(lambda: store.sweeps.finish_chunk(claim, result, plan), settings)
+            return "done" if saved else "lost"
     except LeaseLost:
         return "lost"
+    except SystemExit:
+        if is_stopping() and store.sweeps.return_chunk(claim):
+            log.info("chunk_given_back", reason="this worker stops")
+        raise
     except StorageUnavailable:
         raise
     except (LeaseTimeout, SoftTimeLimitExceeded):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import socket
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from celery import Celery, signals
 from celery.apps import worker as apps_worker
+from celery.worker import state
 
 from storage.database import create_database
 from storage.schema import check_schema
@@ -20,13 +24,17 @@ from storage.store import Store
 from tasks.celery_app import (
     CHUNK_TASK,
     FINISH_TASK,
+    LOST_TASK,
     QUERY_TASK,
     QUEUES,
     RUN_TASK,
     create_celery_app,
 )
 from tasks.execute import BarsCache, execute_run
+from tasks.liveness import watch_worker
 from tasks.logs import configure_logging, get_logger
+from tasks.lost_workers import LossReporter, build_task_class, execute_report
+from tasks.maintenance import start_maintenance
 from tasks.process_guard import die_with_parent
 from tasks.process_memory import limit_heap_growth
 from tasks.settings import Settings
@@ -70,9 +78,13 @@ class WorkerProcess:
 
     def execute_chunk(self, sweep_id: str, idx: int, worker: str) -> str:
         """Execute one message of a sweep, and send those that follow from it."""
-        outcome = execute_chunk(
-            self.store, self.settings, sweep_id, idx, worker, self.sweeps, self.processes
-        )
+        try:
+            outcome = execute_chunk(
+                self.store, self.settings, sweep_id, idx, worker, self.sweeps, self.processes
+            )
+        except SystemExit:
+            dispatch_sweep(self.store, self.settings, sweep_id)  # what was handed back
+            raise
         if outcome != "duplicate":
             dispatch_sweep(self.store, self.settings, sweep_id)
         return outcome
@@ -84,6 +96,10 @@ class WorkerProcess:
     def answer_query(self, query_id: str) -> str:
         """Execute one message that asks about a sweep's numbers."""
         return execute_query(self.store, self.settings, query_id)
+
+    def report_lost(self, task: str, args: list[Any], worker: str, how: str) -> str:
+        """Execute one message about a process that ended; see `tasks.lost_workers`."""
+        return execute_report(self.store, self.settings, task, args, worker, how)
 
 
 def build_worker_app(settings: Settings, processes: int = 1) -> Celery:
@@ -106,9 +122,19 @@ def build_worker_app(settings: Settings, processes: int = 1) -> Celery:
     def answer(task: Task, query_id: str) -> str:
         return process.answer_query(query_id)
 
-    tasks = {RUN_TASK: run, CHUNK_TASK: compute_chunk, FINISH_TASK: finish, QUERY_TASK: answer}
+    def report_lost(task: Task, lost: str, args: list[Any], worker: str, how: str) -> str:
+        return process.report_lost(lost, args, worker, how)
+
+    tasks = {
+        RUN_TASK: run,
+        CHUNK_TASK: compute_chunk,
+        FINISH_TASK: finish,
+        QUERY_TASK: answer,
+        LOST_TASK: report_lost,
+    }
+    base = build_task_class(LossReporter(settings))
     for name, function in tasks.items():
-        app.task(function, name=name, bind=True)
+        app.task(function, name=name, bind=True, base=base)
     return app
 
 
@@ -156,6 +182,8 @@ def run_worker(
         without_mingle=True,
         quiet=True,
     )
+    _stop_softly(settings, worker)
+    watch_worker(settings, name, concurrency, lambda: len(state.active_requests))
     worker.start()
     return int(worker.exitcode or 0)
 
@@ -167,12 +195,33 @@ def _connect_signals(settings: Settings) -> None:
     def start_process(**_: Any) -> None:
         die_with_parent()
         configure_logging(settings, "worker")
+        start_maintenance(settings)
 
     if settings.log_format == "json":
         apps_worker.safe_say = _say
     # Celery keeps weak references to receivers unless told otherwise.
     signals.setup_logging.connect(keep_our_logging, weak=False)
     signals.worker_process_init.connect(start_process, weak=False)
+
+
+def _stop_softly(settings: Settings, worker: Any) -> None:
+    """Let tasks go on for a while after SIGTERM, then have their processes hand them back.
+
+    Celery itself would wait for tasks as long as they take, and whoever sent the signal does not.
+    """
+
+    def hand_back() -> None:
+        pool = worker.pool and getattr(worker.pool, "_pool", None)
+        for process in list(pool._pool) if pool else ():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGTERM)
+
+    def begin(**_: Any) -> None:
+        timer = threading.Timer(settings.shutdown_seconds, hand_back)
+        timer.daemon = True
+        timer.start()
+
+    signals.worker_shutting_down.connect(begin, weak=False)
 
 
 def _say(message: str, f: object = None) -> None:
