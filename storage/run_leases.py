@@ -30,6 +30,12 @@ class RunLeases(Repository):
     def claim(
         self, run_id: str, worker: str, lease_seconds: float, max_attempts: int
     ) -> Claim | None:
+        """Take a run; see `claim_or_end`, of which this is the first part."""
+        return self.claim_or_end(run_id, worker, lease_seconds, max_attempts)[0]
+
+    def claim_or_end(
+        self, run_id: str, worker: str, lease_seconds: float, max_attempts: int
+    ) -> tuple[Claim | None, bool]:
         """Take a run that is queued, or whose worker let its lease end.
 
         Returns
@@ -37,9 +43,11 @@ class RunLeases(Repository):
         Claim or None
             None if somebody else has it, it is finished, cancelled or deleted, or `max_attempts`
             workers were lost on it already, in which case it is failed here and now.
+        bool
+            Whether it was failed here and now.
         """
 
-        def work(connection: Connection) -> Claim | None:
+        def work(connection: Connection) -> tuple[Claim | None, bool]:
             # The order matters: MySQL computes each assignment from the ones before it.
             claimed = connection.execute(
                 update(runs)
@@ -57,12 +65,12 @@ class RunLeases(Repository):
                 )
             )
             if claimed.rowcount == 0:
-                _fail_exhausted(connection, max_attempts, runs.c.run_id == run_id, _CLAIMABLE)
-                return None
+                mine = runs.c.run_id == run_id
+                return None, _fail_exhausted(connection, max_attempts, mine, _CLAIMABLE)
             row = connection.execute(
                 select(runs.c.attempt, runs.c.spec).where(runs.c.run_id == run_id)
             ).one()
-            return Claim(run_id, row.attempt, row.spec)
+            return Claim(run_id, row.attempt, row.spec), False
 
         return self._write(work)
 

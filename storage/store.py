@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from sqlalchemy import Engine
 
+from storage.counters import CounterRepository
 from storage.datasets import DatasetRepository
 from storage.presets import PresetRepository
 from storage.runs import RunRepository
 from storage.service_leases import ServiceLeases
 from storage.sweeps import SweepRepository
+from storage.watch import Watch
 
 
 class Store:
@@ -27,3 +29,5 @@ class Store:
         self.runs = RunRepository(engine)
         self.sweeps = SweepRepository(engine)
         self.leases = ServiceLeases(engine)
+        self.counters = CounterRepository(engine)
+        self.watch = Watch(engine)

@@ -117,7 +117,13 @@ def submit_run(
     if record.run_id != run_id:  # the same key, sent twice at once; the other request won
         return Submission(record, cached=False, created=False)
     with bind_run(run_id):
-        log.info("run_submitted", symbol=record.symbol, rule=record.rule, fingerprint=fingerprint)
+        log.info(
+            "run_submitted",
+            state="queued",
+            symbol=record.symbol,
+            rule=record.rule,
+            fingerprint=fingerprint,
+        )
         dispatch_run(store, settings, run_id)
     return Submission(record, cached=False, created=True)
 

@@ -51,7 +51,10 @@ def test_metrics_count_requests_and_runs(web: Web) -> None:
     text = web.client.get("/metrics").text
     assert 'stock_backtest_runs{state="queued"} 1.0' in text
     assert "stock_backtest_database_up 1.0" in text
-    assert 'endpoint="post_runs",method="POST",status="202"} 1.0' in text
+    counted = r'endpoint="post_runs",method="POST",process="\d+",status="202"} 1\.0'
+    assert re.search(counted, text)
+    assert re.search(r'stock_backtest_submissions_total{.*kind="run",.*="created"} 1\.0', text)
+    assert "stock_backtest_broker_up 0.0" in text
     assert "INVENTED" not in text
 
 
