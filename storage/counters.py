@@ -49,6 +49,7 @@ class CounterRepository(Repository):
     def __init__(self, engine: Engine) -> None:
         super().__init__(engine)
         self._lock = threading.Lock()
+        self._flushing = threading.Lock()
         self._waiting: defaultdict[CounterKey, float] = defaultdict(float)
         self._timer: threading.Timer | None = None
 
@@ -66,6 +67,10 @@ class CounterRepository(Repository):
         StorageUnavailable
             If the database cannot be reached; nothing is lost, the next call stores it.
         """
+        with self._flushing:  # who calls it while another thread writes waits for that
+            self._flush()
+
+    def _flush(self) -> None:
         with self._lock:
             amounts = sorted(self._waiting.items())  # in one order: no two flushes can deadlock
             self._waiting.clear()

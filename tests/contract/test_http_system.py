@@ -35,7 +35,11 @@ def test_health_without_a_broker_is_503_and_says_what_is_down(web: Web) -> None:
     assert answer.status_code == 503
     assert (health.status, health.database, health.broker) == ("down", "ok", "unreachable")
     assert int(answer.headers["Retry-After"]) > 0
-    assert web.client.get("/health/ready").status_code == 503
+    ready = web.client.get("/health/ready")
+    assert ready.status_code == 503
+    [reason] = ready.json["reasons"]
+    assert "broker" in reason
+    assert "STOCK_BACKTEST_BROKER_URL" in reason
     assert web.client.get("/health/live").json == {"status": "ok"}
 
 
@@ -43,6 +47,7 @@ def test_health_of_an_application_that_needs_no_broker_is_ok(inline_web: Web) ->
     answer = inline_web.client.get("/health")
     assert answer.status_code == 200
     assert (answer.json["status"], answer.json["broker"]) == ("ok", "unused")
+    assert answer.json["reasons"] == []
 
 
 def test_metrics_count_requests_and_runs(web: Web) -> None:

@@ -151,7 +151,6 @@ def _control(sweep_id: str, change: Callable[..., bool], wanted: str, remedy: st
         if record.state != wanted:
             raise ProblemError(409, f"the sweep is {record.state}: {remedy}")
     record = load_sweep(sweep_id)
-    get_logger(__name__).info("sweep_changed", state=record.state)
     return build_json(
         {"sweep_id": record.sweep_id, "run_id": record.sweep_id, "state": record.state}
     )
