@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, func, or_, select, update
 
 from storage.exhaustion import describe_exhaustion
 from storage.models import MAX_EXIT_LENGTH, runs
@@ -22,6 +22,10 @@ _LEASE_ENDED = and_(runs.c.state == "running", runs.c.lease_until < _NOW)
 _CLAIMABLE = or_(runs.c.state == "queued", _LEASE_ENDED)
 # Taking over from a worker that fell silent counts it as lost.
 _N_LOST = runs.c.n_lost + case((runs.c.state == "running", 1), else_=0)
+
+
+# Built once: every submission needs it.
+_MARK_SENT = update(runs).where(runs.c.run_id == bindparam("wanted")).values(sent_at=_NOW)
 
 
 class RunLeases(Repository):
@@ -188,8 +192,7 @@ class RunLeases(Repository):
 
     def mark_sent(self, run_id: str) -> None:
         """Note that a message for this run was handed to the broker, now."""
-        statement = update(runs).where(runs.c.run_id == run_id).values(sent_at=_NOW)
-        self._write_again(lambda connection: connection.execute(statement))
+        self._write_again(lambda connection: connection.execute(_MARK_SENT, {"wanted": run_id}))
 
     def list_unsent(self, older_than_seconds: float, limit: int) -> tuple[str, ...]:
         """Return ids of queued runs that no message was sent for, oldest first.
