@@ -81,7 +81,8 @@ def submit_run(
     StorageUnavailable
         If the database cannot be reached; nothing was stored.
     """
-    request_hash = hash_request(request)
+    # Only a key needs it, and most requests have none.
+    request_hash = "" if idempotency_key is None else hash_request(request)
     if idempotency_key is not None:
         known = store.runs.find_by_idempotency_key(idempotency_key, request_hash)
         if known is not None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import copy
 import io
-import json
 import random
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -291,10 +291,10 @@ PRESET = {**{key: RUN[key] for key in ("dataset", "rule", "params", "trading")},
 
 def mutate_json(rng: random.Random, document: Any) -> Any:
     """Return a copy of a JSON document with some of its places changed, lost or added."""
-    copy = json.loads(json.dumps(document))
+    changed = copy.deepcopy(document)
     for _ in range(rng.choice((1, 1, 1, 2, 3, 5))):
-        copy = _mutate_place(rng, copy)
-    return copy
+        changed = _mutate_place(rng, changed)
+    return changed
 
 
 def _mutate_place(rng: random.Random, value: Any) -> Any:
@@ -304,14 +304,14 @@ def _mutate_place(rng: random.Random, value: Any) -> Any:
         if choice < 0.1:
             del value[key]
         elif choice < 0.2:
-            value[rng.choice(_NAMES)] = rng.choice(_VALUES)
+            value[rng.choice(_NAMES)] = _choose_value(rng)
         else:
             value[key] = _mutate_place(rng, value[key])
         return value
     if isinstance(value, list) and value and rng.random() < 0.6:
         at = rng.randrange(len(value))
         value[at] = _mutate_place(rng, value[at])
-        return value * rng.choice((1, 1, 1, 40))
+        return value * rng.choice((1, 1, 1, 40)) if len(value) < 50 else value
     choice = rng.random()
     if choice < 0.08:
         return [value]
@@ -319,7 +319,11 @@ def _mutate_place(rng: random.Random, value: Any) -> Any:
         return value * rng.choice((-1, 0, 2, 1000, 1e30))
     if isinstance(value, str) and choice < 0.3:
         return value + str(rng.choice(_VALUES))[:40]
-    return rng.choice(_VALUES)
+    return _choose_value(rng)
+
+
+def _choose_value(rng: random.Random) -> Any:
+    return copy.deepcopy(rng.choice(_VALUES))  # what is put in may be changed by the next mutation
 
 
 def _mutate_query(rng: random.Random, names: Sequence[str]) -> dict[str, str]:
