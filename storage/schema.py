@@ -106,6 +106,9 @@ def _upgrade(connection: Connection) -> None:
     _lock(connection)
     try:
         command.upgrade(config, "head")
+        # Before the lock is let go: the new version is the one change that no DDL has committed,
+        # and who has the lock next would still read the old one.
+        connection.exec_driver_sql("COMMIT")
     finally:
         connection.execute(text("SELECT RELEASE_LOCK(:name)"), {"name": _LOCK_NAME})
 
