@@ -78,7 +78,7 @@ def test_no_request_meets_a_server_error_or_an_answer_that_is_not_described(
         logging.getLogger().setLevel(level)
     said = done.stdout[-20_000:] + done.stderr[-2000:]
     assert done.returncode == 0, said
-    n_operations = sum(
-        len(item) for item in web.client.get("/api/openapi.json").json["paths"].values()
-    )
+    paths = web.client.get("/api/openapi.json").json["paths"]
+    # It leaves out the address that it read the description from.
+    n_operations = sum(len(item) for item in paths.values()) - 1
     assert f"Tested: {n_operations}" in done.stdout, said

@@ -35,6 +35,7 @@ def map_body(context: Any, body: Any) -> Any:
     """Put names that exist into bodies that are well-formed."""
     if isinstance(body, dict):
         for name in ("dataset", "rule"):
-            if isinstance(body.get(name), str) and _CHANCE.random() < 0.7:
+            value = body.get(name)
+            if isinstance(value, str) and 1 <= len(value) <= 64 and _CHANCE.random() < 0.7:
                 body[name] = _CHANCE.choice(KNOWN[name])
     return body
