@@ -282,7 +282,8 @@ def collect_warnings(bars: Bars) -> tuple[DataWarning, ...]:
         "the close lies more than 40 % from the one before on {bars}; an unadjusted split?",
     )
     if bars.spacing == "daily":
-        gaps = np.diff(bars.timestamps) > GAP_DAYS * DAY_NS
+        # Unsigned: two bars may lie further apart than int64 counts nanoseconds, 292 years.
+        gaps = np.diff(bars.timestamps.view(np.uint64)) > np.uint64(GAP_DAYS * DAY_NS)
         message = "more than 7 calendar days without data before {bars}"
         found += _warn_at(bars, np.flatnonzero(gaps) + 1, "date_gap", message)
     idle = np.flatnonzero(bars.volume == 0.0)

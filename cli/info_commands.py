@@ -77,6 +77,8 @@ def doctor_command() -> None:
         _check_access(settings),
         _check_kernels(),
     ]
+    if settings.notify_urls:
+        findings.append(_check_notices(settings))
     for ok, text in findings:
         click.echo(f"{'ok  ' if ok else 'FAIL'}  {text}")
     if not all(ok for ok, _ in findings):
@@ -221,8 +223,18 @@ def _range(parameter: Parameter) -> str:
     return f"{parameter.minimum:g}..{parameter.maximum:g}"
 
 
+def _check_notices(settings: Settings) -> tuple[bool, str]:
+    from tasks.notify import build_target
+
+    try:
+        build_target(settings.notify_urls)
+    except InputError as error:
+        return False, f"notices: {error}"
+    return True, "notices: every URL names a service (nothing was sent)"
+
+
 def _shown(name: str, value: Any) -> str:
-    if name in ("secret_key", "token"):
+    if name in ("secret_key", "token", "notify_urls"):
         return "set" if value else "not set"
     text = redact_url(value) if name.endswith("_url") else str(value)
     return text or "not set"

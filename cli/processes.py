@@ -131,11 +131,13 @@ def maintenance(once: bool) -> None:
     from storage.store import Store
     from tasks.logs import configure_logging
     from tasks.maintenance import maintain_forever, run_maintenance_pass
+    from tasks.notify import check_urls
 
     settings = load_service_settings()
     configure_logging(settings, "maintenance")
     database = create_database(settings.database_url)
     check_schema(database)
+    check_urls(settings.notify_urls)
     store = Store(database)
     if once:
         run_maintenance_pass(store, settings)

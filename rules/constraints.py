@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import math
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -194,7 +195,10 @@ def _parse(text: object) -> ast.Compare:
     if len(source) > MAX_LENGTH:
         raise _Refusal(f"has {len(source)} characters, and {MAX_LENGTH} are the most; {_SEVERAL}")
     try:
-        tree = ast.parse(source, mode="eval").body
+        with warnings.catch_warnings():
+            # Python has opinions on "1if"; whoever wrote it reads ours.
+            warnings.simplefilter("ignore")
+            tree = ast.parse(source, mode="eval").body
     except SyntaxError as error:
         place = f" near column {error.offset}" if error.offset else ""
         hint = "; write == to compare" if "=" in source and "==" not in source else ""

@@ -41,12 +41,19 @@ def load_parquet(
         On field ``file`` or ``date_format``; Arrow's own complaints about a damaged file too.
     """
     try:
-        columns = _read_columns(file, name, limits)
+        return _load(file, name, date_format, limits)
     except MemoryError:  # one of Arrow's exceptions too, but no damage
         raise
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = str(error).splitlines()[0][:200]
         raise InputError.of("file", name, f"is damaged Parquet: {reason}") from None
+
+
+def _load(
+    file: BinaryIO, name: str, date_format: str | None, limits: FileLimits
+) -> tuple[Bars, tuple[DataWarning, ...]]:
+    # Damage shows late, too: the name of a time zone is decoded when it is asked for.
+    columns = _read_columns(file, name, limits)
     numbers = RowNumbers(np.arange(1, len(columns["date"]) + 1), _NOTE)
     dates = columns.pop("date")
     values = {role: _read_numbers(column, role, numbers) for role, column in columns.items()}

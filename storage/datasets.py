@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Row, func, insert, select
+from sqlalchemy import Connection, Row, bindparam, func, insert, select
 from sqlalchemy import delete as delete_from
 
 from backtest.errors import InputError
@@ -81,11 +81,11 @@ class DatasetRepository(Repository):
 
         def work(connection: Connection) -> DatasetRecord:
             _insert_content(connection, parsed)
-            latest = _find(connection, datasets.c.symbol == name)
+            latest = _find(connection, "symbol", name)
             if latest is None or latest.sha256 != parsed.sha256:
                 version = 1 if latest is None else latest.version + 1
                 _insert_pointer(connection, parsed.sha256, name, version, file_name)
-                latest = _find(connection, datasets.c.symbol == name)
+                latest = _find(connection, "symbol", name)
             assert latest is not None  # noqa: S101  # inserted above
             return latest
 
@@ -99,12 +99,10 @@ class DatasetRepository(Repository):
 
         def work(connection: Connection) -> DatasetRecord | None:
             if _UUID.fullmatch(ref.lower()):
-                return _find(connection, datasets.c.id == ref.lower())
+                return _find(connection, "id", ref.lower())
             if _SHA256.fullmatch(ref.lower()):
-                return _find(connection, datasets.c.sha256 == ref.lower())
-            return _find(connection, datasets.c.symbol == ref) or _find(
-                connection, datasets.c.symbol == ref.upper()
-            )
+                return _find(connection, "sha256", ref.lower())
+            return _find(connection, "symbol", ref) or _find(connection, "symbol", ref.upper())
 
         return self._read(work)
 
@@ -244,7 +242,7 @@ def _match_versions(connection: Connection, ref: str) -> Any:
         return datasets.c.id == ref.lower()
     if _SHA256.fullmatch(ref.lower()):
         return datasets.c.sha256 == ref.lower()
-    exact = _find(connection, datasets.c.symbol == ref)
+    exact = _find(connection, "symbol", ref)
     return datasets.c.symbol == (ref if exact is not None else ref.upper())
 
 
@@ -255,10 +253,18 @@ def _select_records() -> Any:
     ).join(dataset_contents, dataset_contents.c.sha256 == datasets.c.sha256)
 
 
-def _find(connection: Connection, condition: Any) -> DatasetRecord | None:
-    newest_first = (datasets.c.version.desc(), datasets.c.created_at.desc())
-    query = _select_records().where(condition).order_by(*newest_first).limit(1)
-    row = connection.execute(query).one_or_none()
+# Built once: every submission asks, and building a query costs more than running it.
+_NEWEST = {
+    name: _select_records()
+    .where(datasets.c[name] == bindparam("wanted"))
+    .order_by(datasets.c.version.desc(), datasets.c.created_at.desc())
+    .limit(1)
+    for name in ("id", "sha256", "symbol")
+}
+
+
+def _find(connection: Connection, column: str, wanted: str) -> DatasetRecord | None:
+    row = connection.execute(_NEWEST[column], {"wanted": wanted}).one_or_none()
     return None if row is None else _record(row)
 
 

@@ -219,3 +219,14 @@ service_leases = Table(
     Column("lease_until", UtcDateTime, nullable=False),
     **TABLE_OPTIONS,
 )
+
+# What processes counted for whoever watches; see `storage.counters`.
+counters = Table(
+    "counters",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("labels", String(128), primary_key=True),
+    Column("part", String(16), primary_key=True),
+    Column("value", Double, nullable=False),
+    **TABLE_OPTIONS,
+)

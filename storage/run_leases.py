@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, func, or_, select, update
 
 from storage.exhaustion import describe_exhaustion
 from storage.models import MAX_EXIT_LENGTH, runs
@@ -24,12 +24,22 @@ _CLAIMABLE = or_(runs.c.state == "queued", _LEASE_ENDED)
 _N_LOST = runs.c.n_lost + case((runs.c.state == "running", 1), else_=0)
 
 
+# Built once: every submission needs it.
+_MARK_SENT = update(runs).where(runs.c.run_id == bindparam("wanted")).values(sent_at=_NOW)
+
+
 class RunLeases(Repository):
     """Claiming and keeping runs; see `Repository`."""
 
     def claim(
         self, run_id: str, worker: str, lease_seconds: float, max_attempts: int
     ) -> Claim | None:
+        """Take a run; see `claim_or_end`, of which this is the first part."""
+        return self.claim_or_end(run_id, worker, lease_seconds, max_attempts)[0]
+
+    def claim_or_end(
+        self, run_id: str, worker: str, lease_seconds: float, max_attempts: int
+    ) -> tuple[Claim | None, bool]:
         """Take a run that is queued, or whose worker let its lease end.
 
         Returns
@@ -37,9 +47,11 @@ class RunLeases(Repository):
         Claim or None
             None if somebody else has it, it is finished, cancelled or deleted, or `max_attempts`
             workers were lost on it already, in which case it is failed here and now.
+        bool
+            Whether it was failed here and now.
         """
 
-        def work(connection: Connection) -> Claim | None:
+        def work(connection: Connection) -> tuple[Claim | None, bool]:
             # The order matters: MySQL computes each assignment from the ones before it.
             claimed = connection.execute(
                 update(runs)
@@ -57,12 +69,12 @@ class RunLeases(Repository):
                 )
             )
             if claimed.rowcount == 0:
-                _fail_exhausted(connection, max_attempts, runs.c.run_id == run_id, _CLAIMABLE)
-                return None
+                mine = runs.c.run_id == run_id
+                return None, _fail_exhausted(connection, max_attempts, mine, _CLAIMABLE)
             row = connection.execute(
                 select(runs.c.attempt, runs.c.spec).where(runs.c.run_id == run_id)
             ).one()
-            return Claim(run_id, row.attempt, row.spec)
+            return Claim(run_id, row.attempt, row.spec), False
 
         return self._write(work)
 
@@ -180,8 +192,7 @@ class RunLeases(Repository):
 
     def mark_sent(self, run_id: str) -> None:
         """Note that a message for this run was handed to the broker, now."""
-        statement = update(runs).where(runs.c.run_id == run_id).values(sent_at=_NOW)
-        self._write_again(lambda connection: connection.execute(statement))
+        self._write_again(lambda connection: connection.execute(_MARK_SENT, {"wanted": run_id}))
 
     def list_unsent(self, older_than_seconds: float, limit: int) -> tuple[str, ...]:
         """Return ids of queued runs that no message was sent for, oldest first.

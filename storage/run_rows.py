@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, select
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, select
 
 from storage.models import runs
 from storage.records import RunRecord, RunState
@@ -24,6 +24,17 @@ def find_record(connection: Connection, *conditions: Any) -> RunRecord | None:
     """Return the newest run that meets the conditions, or None."""
     query = select(*RECORD_COLUMNS).where(*conditions).order_by(runs.c.id.desc()).limit(1)
     row = connection.execute(query).one_or_none()
+    return None if row is None else build_record(row)
+
+
+# Built once: every submission and every answer in full asks, and building a query costs more than
+# running it.
+_BY_ID = select(*RECORD_COLUMNS).where(runs.c.run_id == bindparam("wanted"))
+
+
+def find_by_id(connection: Connection, run_id: str) -> RunRecord | None:
+    """Return the run of an id, or None."""
+    row = connection.execute(_BY_ID, {"wanted": run_id}).one_or_none()
     return None if row is None else build_record(row)
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import count
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 from sqlalchemy import delete as delete_from
 
 from storage.errors import IdempotencyConflict, UnknownDataset
@@ -19,7 +20,7 @@ from storage.repository import delete_unused_content
 from storage.run_leases import RunLeases
 from storage.run_list import STATES, list_runs
 from storage.run_results import RunResults
-from storage.run_rows import find_record
+from storage.run_rows import find_by_id, find_record
 from storage.run_tags import check_key, clean_tags
 from storage.sql_types import database_time
 
@@ -48,14 +49,17 @@ class RunRepository(RunLeases, RunResults):
         tags = clean_tags(new.tags)
         check_key(new.idempotency_key)
 
+        tries = count()
+
         def work(connection: Connection) -> RunRecord:
-            known = _find_earlier(connection, new)
+            # A fresh id is hardly there already: only who collided with it looks for it.
+            known = _find_earlier(connection, new, is_fresh=next(tries) == 0)
             if known is not None:
                 return known
             _insert_run(connection, new, tags)
             if new.idempotency_key is not None:
                 _insert_key(connection, new.idempotency_key, new.request_hash, new.run_id)
-            record = find_record(connection, runs.c.run_id == new.run_id)
+            record = find_by_id(connection, new.run_id)
             assert record is not None  # noqa: S101  # inserted above
             return record
 
@@ -63,7 +67,7 @@ class RunRepository(RunLeases, RunResults):
 
     def get(self, run_id: str) -> RunRecord | None:
         """Return one run, or None."""
-        return self._read(lambda connection: find_record(connection, runs.c.run_id == run_id))
+        return self._read(lambda connection: find_by_id(connection, run_id))
 
     def find_finished(self, fingerprint: str) -> RunRecord | None:
         """Return the newest succeeded run of a fingerprint, or None."""
@@ -99,7 +103,7 @@ class RunRepository(RunLeases, RunResults):
         def work(connection: Connection) -> RunRecord | None:
             known = _find_by_key(connection, key, request_hash)
             if known is None:
-                known = find_record(connection, runs.c.run_id == run_id)
+                known = find_by_id(connection, run_id)
                 if known is not None:
                     _insert_key(connection, key, request_hash, run_id)
             return known
@@ -203,12 +207,12 @@ class RunRepository(RunLeases, RunResults):
         return self._read(work)
 
 
-def _find_earlier(connection: Connection, new: NewRun) -> RunRecord | None:
+def _find_earlier(connection: Connection, new: NewRun, *, is_fresh: bool) -> RunRecord | None:
     if new.idempotency_key is not None:
         known = _find_by_key(connection, new.idempotency_key, new.request_hash)
         if known is not None:
             return known
-    return find_record(connection, runs.c.run_id == new.run_id)
+    return None if is_fresh else find_by_id(connection, new.run_id)
 
 
 def _find_by_key(connection: Connection, key: str, request_hash: str | None) -> RunRecord | None:
@@ -220,7 +224,7 @@ def _find_by_key(connection: Connection, key: str, request_hash: str | None) -> 
         raise IdempotencyConflict(
             "this Idempotency-Key was used for another request; choose a new key"
         )
-    return find_record(connection, runs.c.run_id == row.run_id)
+    return find_by_id(connection, row.run_id)
 
 
 def _insert_key(connection: Connection, key: str, request_hash: str, run_id: str) -> None:
@@ -231,36 +235,45 @@ def _insert_key(connection: Connection, key: str, request_hash: str, run_id: str
     )
 
 
+# Built once, as those of `storage.run_rows`. The lock is shared: many runs are submitted on one
+# dataset at once, and only its deletion must wait.
+_LOCK_CONTENT = (
+    select(dataset_contents.c.sha256)
+    .where(dataset_contents.c.sha256 == bindparam("wanted"))
+    .with_for_update(read=True)
+)
+_INSERT = insert(runs).values(submitted_at=database_time(), queued_at=database_time())
+_FRESH = {
+    "state": "queued",
+    "attempt": 0,
+    "version": 1,
+    "progress": 0.0,
+    "stage": "",
+    "worker": "",
+    "has_charts": False,
+}
+
+
 def _insert_run(connection: Connection, new: NewRun, tags: list[str]) -> None:
     sha256 = new.spec["dataset"]["sha256"]
-    content = dataset_contents.c.sha256
-    # Shared: many runs are submitted on one dataset at once, and only its deletion must wait.
-    there = select(content).where(content == sha256).with_for_update(read=True)
-    if connection.scalar(there) is None:
+    if connection.scalar(_LOCK_CONTENT, {"wanted": sha256}) is None:
         raise UnknownDataset(f"no dataset with the content {str(sha256)[:12]}... is stored")
-    now = database_time()
     inserted = connection.execute(
-        insert(runs).values(
-            run_id=new.run_id,
-            state="queued",
-            symbol=new.symbol,
-            rule=new.rule,
-            dataset_sha256=sha256,
-            fingerprint=new.fingerprint,
-            attempt=0,
-            version=1,
-            progress=0.0,
-            stage="",
-            worker="",
-            has_charts=False,
-            submitted_at=now,
-            queued_at=now,
-            tags=tags,
-            note=new.note,
-            spec=new.spec,
-        )
+        _INSERT,
+        {
+            **_FRESH,
+            "run_id": new.run_id,
+            "symbol": new.symbol,
+            "rule": new.rule,
+            "dataset_sha256": sha256,
+            "fingerprint": new.fingerprint,
+            "tags": tags,
+            "note": new.note,
+            "spec": new.spec,
+        },
     )
-    _insert_tags(connection, inserted.lastrowid, tags)
+    if tags:
+        _insert_tags(connection, inserted.lastrowid, tags)
 
 
 def _insert_tags(connection: Connection, number: int, tags: list[str]) -> None:

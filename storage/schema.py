@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 # The newest file in migrations/versions; a test holds the two together.
-HEAD_REVISION = "0004"
+HEAD_REVISION = "0005"
 
 # An ALTER of a table with millions of runs may keep the server busy, and silent, for this long.
 _MIGRATION_TIMEOUT_SECONDS = 3600
@@ -106,6 +106,9 @@ def _upgrade(connection: Connection) -> None:
     _lock(connection)
     try:
         command.upgrade(config, "head")
+        # Before the lock is let go: the new version is the one change that no DDL has committed,
+        # and who has the lock next would still read the old one.
+        connection.exec_driver_sql("COMMIT")
     finally:
         connection.execute(text("SELECT RELEASE_LOCK(:name)"), {"name": _LOCK_NAME})
 

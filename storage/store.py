@@ -6,11 +6,13 @@ from sqlalchemy import Engine
 
 from storage.access import TokenRepository
 from storage.audit import AuditRepository
+from storage.counters import CounterRepository
 from storage.datasets import DatasetRepository
 from storage.presets import PresetRepository
 from storage.runs import RunRepository
 from storage.service_leases import ServiceLeases
 from storage.sweeps import SweepRepository
+from storage.watch import Watch
 
 
 class Store:
@@ -31,3 +33,5 @@ class Store:
         self.leases = ServiceLeases(engine)
         self.tokens = TokenRepository(engine)
         self.audit = AuditRepository(engine)
+        self.counters = CounterRepository(engine)
+        self.watch = Watch(engine)

@@ -8,6 +8,7 @@ running: see `storage.sweep_rows` for the lock that makes this hold at the very 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, func, insert, select, update
@@ -71,7 +72,8 @@ class SweepChunks(Repository):
                 return None
             if sweep.state == "queued":
                 _start(connection, sweep.id, "measuring" if idx == 0 else "computing")
-            return _read_claim(connection, sweep.id, idx)
+            starts = sweep.state == "queued"
+            return replace(_read_claim(connection, sweep.id, idx), starts_sweep=starts)
 
         return self._write(work)
 

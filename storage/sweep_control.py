@@ -92,6 +92,7 @@ class SweepControl(Repository):
                 "error": None,
                 "finished_at": None,
                 "sent_at": None,
+                "notified_at": None,  # its next end is news again
                 "lease_until": None,
             },
             ("failed",),

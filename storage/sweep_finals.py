@@ -30,6 +30,12 @@ class SweepFinals(Repository):
     def claim_finish(
         self, sweep_id: str, lease_seconds: float, max_attempts: int
     ) -> FinishClaim | None:
+        """Take the finalising of a sweep; see `finish_or_end`, of which this is the first part."""
+        return self.finish_or_end(sweep_id, lease_seconds, max_attempts)[0]
+
+    def finish_or_end(
+        self, sweep_id: str, lease_seconds: float, max_attempts: int
+    ) -> tuple[FinishClaim | None, bool]:
         """Take the finalising of a running sweep whose chunks have all ended.
 
         Returns
@@ -38,20 +44,22 @@ class SweepFinals(Repository):
             None if chunks are left, somebody else finalises, or the sweep has ended. It has also
             ended if this call found chunks that failed, or that the finaliser was started
             `max_attempts` times before: the sweep is failed here and now, and can be retried.
+        bool
+            Whether it was failed here and now.
         """
 
-        def work(connection: Connection) -> FinishClaim | None:
+        def work(connection: Connection) -> tuple[FinishClaim | None, bool]:
             sweep = lock_sweep(connection, sweep_id, shared=False)
             mine = sweeps.c.sweep_id == sweep_id
             free = or_(sweeps.c.stage != _FINALISING, sweeps.c.lease_until < NOW)
             if sweep is None or sweep.state != "running":
-                return None
+                return None, False
             query = select(sweeps.c.attempt, sweeps.c.last_exit, sweeps.c.spec).where(
                 mine, free, ~_OPEN
             )
             row = connection.execute(query).one_or_none()
             if row is None:
-                return None
+                return None, False
             error = collect_chunk_errors(connection, sweep.id)
             again = sweep.stage == _FINALISING
             if error is None and again and row.attempt >= max_attempts:
@@ -61,7 +69,7 @@ class SweepFinals(Repository):
                 )
             if error is not None:
                 _end(connection, sweep.id, state="failed", error=error)
-                return None
+                return None, True
             attempt = row.attempt + 1
             connection.execute(
                 update(sweeps)
@@ -73,7 +81,7 @@ class SweepFinals(Repository):
                     lease_until=database_time(lease_seconds),
                 )
             )
-            return FinishClaim(sweep_id, attempt, row.spec)
+            return FinishClaim(sweep_id, attempt, row.spec), False
 
         return self._write(work)
 

@@ -240,6 +240,8 @@ class ChunkClaim:
         Positions [first, stop). The first chunk of a grid may end anywhere before `stop`.
     n_positions : int
         Of the whole sweep.
+    starts_sweep : bool
+        Whether the sweep was queued before this claim.
     """
 
     sweep_id: str
@@ -250,6 +252,7 @@ class ChunkClaim:
     method: SweepMethod
     n_positions: int
     spec: dict[str, Any]
+    starts_sweep: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,7 @@ sweeps = Table(
     Column("finished_at", UtcDateTime),
     Column("sent_at", UtcDateTime),  # the latest message to the finaliser
     Column("lease_until", UtcDateTime),
+    Column("notified_at", UtcDateTime),  # somebody was told of its end; see storage.sweep_notices
     Column("deleted_at", UtcDateTime),  # hidden; its rows go in small steps
     Column("last_exit", String(MAX_EXIT_LENGTH)),  # of a finaliser's process
     Column("tags", JsonText, nullable=False),

@@ -19,6 +19,7 @@ from storage.sweep_chunks import SweepChunks
 from storage.sweep_control import SweepControl
 from storage.sweep_finals import SweepFinals
 from storage.sweep_list import list_sweeps
+from storage.sweep_notices import SweepNotices
 from storage.sweep_progress import SweepProgressReader
 from storage.sweep_queries import SweepQueries
 from storage.sweep_records import (
@@ -46,7 +47,13 @@ _DELETE_SECONDS = 1.0
 
 
 class SweepRepository(
-    SweepChunks, SweepBlocks, SweepControl, SweepProgressReader, SweepFinals, SweepQueries
+    SweepChunks,
+    SweepBlocks,
+    SweepControl,
+    SweepProgressReader,
+    SweepFinals,
+    SweepNotices,
+    SweepQueries,
 ):
     """Operations on sweeps; see `Repository`."""
 

@@ -18,6 +18,7 @@ from rules.spec import RunSpec
 from storage.errors import StorageUnavailable
 from tasks.compute import compute_run
 from tasks.logs import bind_run, get_logger
+from tasks.measures import ATTEMPTS, DUPLICATES, RUN_SECONDS, count, observe
 from tasks.patience import is_stopping, persist
 from tasks.settings import Settings
 from tasks.submit import dispatch_run
@@ -149,15 +150,29 @@ def execute_run(
         If the database went away; maintenance starts the run again when the lease is over.
     """
     with bind_run(run_id):
-        claim = store.runs.claim(run_id, worker, settings.lease_seconds, settings.max_attempts)
+        claim, is_given_up = store.runs.claim_or_end(
+            run_id, worker, settings.lease_seconds, settings.max_attempts
+        )
+        if is_given_up:
+            log.error("run_given_up", state="failed", reason="its worker was lost on every attempt")
         if claim is None:
+            count(store, DUPLICATES, "run")
             finish_charts(store, run_id)
             log.info("run_not_claimed", reason="done, cancelled, deleted or being executed")
             return "duplicate"
-        log.info("run_claimed", attempt=claim.attempt, worker=worker)
+        log.info("run_claimed", state="running", attempt=claim.attempt, worker=worker)
+        count(store, ATTEMPTS, "run", "yes" if claim.attempt > 1 else "no")
         started = time.perf_counter()
-        outcome = _execute_claim(store, settings, claim, cache)
-        log.info("run_ended", outcome=outcome, seconds=round(time.perf_counter() - started, 4))
+        outcome = "failed"  # of whatever is raised but a database that went away
+        try:
+            outcome = _execute_claim(store, settings, claim, cache)
+        except (StorageUnavailable, SystemExit):
+            outcome = "lost"
+            raise
+        finally:
+            seconds = time.perf_counter() - started
+            observe(store, RUN_SECONDS, seconds, outcome)
+        log.info("run_ended", outcome=outcome, seconds=round(seconds, 4))
         return outcome
 
 
@@ -181,7 +196,7 @@ def _execute_claim(store: Store, settings: Settings, claim: Claim, cache: BarsCa
         return str(stopped)
     except SystemExit:
         if is_stopping() and store.runs.give_back(claim.run_id, claim.attempt):
-            log.info("run_given_back", reason="this worker stops")
+            log.info("run_given_back", state="queued", reason="this worker stops")
             dispatch_run(store, settings, claim.run_id)
         raise
     except StorageUnavailable:
@@ -216,6 +231,7 @@ def _execute_claim(store: Store, settings: Settings, claim: Claim, cache: BarsCa
         raise
     if not saved:
         return "lost"
+    log.info("run_saved", state="succeeded")
     _draw_charts(store, claim.run_id, claim.attempt, outcome)
     return "succeeded"
 
@@ -228,9 +244,11 @@ def _fail(
     message: str,
     errors: Sequence[dict[str, Any]] = (),
 ) -> str:
-    log.warning("run_failed", code=code, error=message)
     error = {"code": code, "message": message, "errors": list(errors)}
-    persist(lambda: store.runs.fail(claim.run_id, claim.attempt, error), settings)
+    if not persist(lambda: store.runs.fail(claim.run_id, claim.attempt, error), settings):
+        log.warning("run_lost", code=code, error=message)
+        return "lost"
+    log.warning("run_failed", state="failed", code=code, error=message)
     return "failed"
 
 

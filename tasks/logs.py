@@ -111,6 +111,13 @@ def bind_run(run_id: str, **values: Any) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def bind_sweep(sweep_id: str, **values: Any) -> Iterator[None]:
+    """Put `sweep_id` into every line, and as `run_id` too: one key finds whatever is looked for."""
+    with bind_run(sweep_id, sweep_id=sweep_id, **values):
+        yield
+
+
 def get_logger(name: str) -> Any:
     """Return a structured logger: ``log.info("event_name", key=value)``."""
     return structlog.stdlib.get_logger(name)

@@ -20,6 +20,7 @@ from kombu.exceptions import OperationalError
 from tasks.celery_app import create_celery_app
 from tasks.execute import finish_charts
 from tasks.logs import bind_run, get_logger
+from tasks.measures import REPAIRS, count
 from tasks.messages import (
     CHUNK_TASK,
     FINISH_TASK,
@@ -133,7 +134,8 @@ def execute_report(
         If the database went away; the leases run out instead.
     """
     subject = str(args[0])
-    with bind_run(subject):
+    sweep = {"sweep_id": subject} if task in (CHUNK_TASK, FINISH_TASK) else {}
+    with bind_run(subject, **sweep):
         outcome: str | None = None
         if task == RUN_TASK:
             outcome = store.runs.report_lost(subject, worker, how, settings.max_attempts)
@@ -154,5 +156,13 @@ def execute_report(
         elif task == QUERY_TASK:
             store.sweeps.report_lost_query(subject, how)
             dispatch_query(store, settings, subject)
-        log.info("loss_reported", task=task, how=how, outcome=outcome)
+        changed: dict[str, Any] = {}
+        if outcome in ("queued", "failed") and task == RUN_TASK:
+            changed = {"state": outcome}
+        elif outcome in ("queued", "failed") and task == CHUNK_TASK:
+            changed = {"chunk_state": outcome, "chunk": int(args[1])}
+        if changed:
+            kind = "run" if task == RUN_TASK else "chunk"
+            count(store, REPAIRS, f"{kind}_{'requeued' if outcome == 'queued' else 'given_up'}")
+        log.info("loss_reported", task=task, how=how, outcome=outcome, **changed)
         return outcome or "nothing"

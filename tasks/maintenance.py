@@ -23,8 +23,10 @@ import redis
 from storage.database import create_database
 from storage.errors import SchemaError, StorageUnavailable
 from storage.store import Store
-from tasks.logs import bind_run, get_logger
+from tasks.logs import bind_run, bind_sweep, get_logger
+from tasks.measures import REPAIRS, count
 from tasks.messages import RUN_QUEUE, SWEEP_QUEUE
+from tasks.notify import Notifier
 from tasks.settings import Settings
 from tasks.submit import dispatch_run
 from tasks.sweep_queue import RESEND_SECONDS, dispatch_query, dispatch_sweep
@@ -46,6 +48,8 @@ _LEASE = "maintenance"
 _TURN_SPARE_SECONDS = 4.0
 # A database that takes so long for one row was away.
 _SLOW_SECONDS = 1.0
+_SILENT = "its worker stopped reporting"
+_LOST_ON_EVERY = "its worker was lost on every attempt"
 # Rows of deleted sweeps are removed for so long in each pass.
 _PURGE_SECONDS = 1.0
 
@@ -85,10 +89,10 @@ def run_maintenance_pass(store: Store, settings: Settings) -> MaintenanceReport:
     requeued, failed = store.runs.expire_leases(settings.max_attempts)
     for run_id in requeued:
         with bind_run(run_id):
-            log.warning("run_requeued", reason="its worker stopped reporting")
+            log.warning("run_requeued", state="queued", reason=_SILENT)
     for run_id in failed:
         with bind_run(run_id):
-            log.error("run_given_up", reason="its worker was lost on every attempt")
+            log.error("run_given_up", state="failed", reason=_LOST_ON_EVERY)
     sent: list[str] = []
     waiting = [
         *requeued,
@@ -103,9 +107,23 @@ def run_maintenance_pass(store: Store, settings: Settings) -> MaintenanceReport:
             log.info("run_sent_again")
         sent.append(run_id)
     chunks = _maintain_sweeps(store, settings)
-    return MaintenanceReport(
+    report = MaintenanceReport(
         requeued, failed, tuple(sent), _purge(store, settings), chunks.requeued, chunks.failed
     )
+    _count_repairs(store, report)
+    return report
+
+
+def _count_repairs(store: Store, report: MaintenanceReport) -> None:
+    for action, n in (
+        ("run_requeued", len(report.requeued)),
+        ("run_given_up", len(report.failed)),
+        ("run_sent_again", len(report.sent)),
+        ("chunk_requeued", len(report.chunks_requeued)),
+        ("chunk_given_up", len(report.chunks_failed)),
+        ("purged", report.n_purged),
+    ):
+        count(store, REPAIRS, action, n=n)
 
 
 def _maintain_sweeps(store: Store, settings: Settings) -> LostChunks:
@@ -115,11 +133,11 @@ def _maintain_sweeps(store: Store, settings: Settings) -> LostChunks:
     """
     lost = store.sweeps.expire_chunks(settings.max_attempts)
     for sweep_id, idx in lost.requeued:
-        with bind_run(sweep_id):
-            log.warning("chunk_requeued", chunk=idx, reason="its worker stopped reporting")
+        with bind_sweep(sweep_id, chunk=idx):
+            log.warning("chunk_requeued", chunk_state="queued", reason=_SILENT)
     for sweep_id, idx in lost.failed:
-        with bind_run(sweep_id):
-            log.error("chunk_given_up", chunk=idx, reason="its worker was lost on every attempt")
+        with bind_sweep(sweep_id, chunk=idx):
+            log.error("chunk_given_up", chunk_state="failed", reason=_LOST_ON_EVERY)
     if settings.executor == "inline":
         return lost
     _release_lost_chunks(store, settings)
@@ -143,17 +161,20 @@ def _release_lost_chunks(store: Store, settings: Settings) -> None:
     if found is None or found[0] >= n_waiting:
         return
     n_released = store.sweeps.release_overdue(RESEND_SECONDS)
+    count(store, REPAIRS, "chunk_released", n=n_released)
     log.warning("chunks_lost_by_broker", n_chunks=n_released, n_messages=found[0])
 
 
 def maintain_forever(store: Store, settings: Settings, stop: threading.Event) -> None:
     """Make a pass every `maintenance_interval_seconds` while it is our turn, until `stop`."""
     turn = Turn(store, settings)
+    notifier = Notifier(store, settings)
     available = True
     while not stop.wait(turn.pause):
         try:
             if turn.take():
                 run_maintenance_pass(store, settings)
+                notifier.look()
         except (StorageUnavailable, SchemaError) as error:
             if available:
                 log.warning("maintenance_waits", error=str(error))

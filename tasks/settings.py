@@ -81,6 +81,9 @@ class Settings:
         this; 0 for never.
     max_combinations : int
         Largest sweep.
+    notify_urls : str
+        Apprise URLs, separated by commas or blanks, that are told when a sweep succeeds or fails;
+        they hold secrets and are never logged. Empty tells nobody.
     worker_processes : int
         Processes of all workers together, by which sweeps are cut into chunks; 0 takes those of the
         worker that cuts, which is right where there is one.
@@ -120,6 +123,7 @@ class Settings:
     max_process_mb: int = 1024
     max_combinations: int = 100_000_000
     worker_processes: int = 0
+    notify_urls: str = ""
 
     @property
     def max_upload_bytes(self) -> int:

@@ -81,7 +81,8 @@ def submit_run(
     StorageUnavailable
         If the database cannot be reached; nothing was stored.
     """
-    request_hash = hash_request(request)
+    # Only a key needs it, and most requests have none.
+    request_hash = "" if idempotency_key is None else hash_request(request)
     if idempotency_key is not None:
         known = store.runs.find_by_idempotency_key(idempotency_key, request_hash)
         if known is not None:
@@ -117,7 +118,13 @@ def submit_run(
     if record.run_id != run_id:  # the same key, sent twice at once; the other request won
         return Submission(record, cached=False, created=False)
     with bind_run(run_id):
-        log.info("run_submitted", symbol=record.symbol, rule=record.rule, fingerprint=fingerprint)
+        log.info(
+            "run_submitted",
+            state="queued",
+            symbol=record.symbol,
+            rule=record.rule,
+            fingerprint=fingerprint,
+        )
         dispatch_run(store, settings, run_id)
     return Submission(record, cached=False, created=True)
 

@@ -22,7 +22,8 @@ from rules.sweep_spec import SweepSpec
 from storage.errors import StorageUnavailable
 from storage.sweep_records import ChunkPlan, ChunkResult
 from tasks.execute import BarsCache
-from tasks.logs import bind_run, get_logger
+from tasks.logs import bind_sweep, get_logger
+from tasks.measures import ATTEMPTS, CHUNK_SECONDS, DUPLICATES, count, observe
 from tasks.patience import is_stopping, persist
 from tasks.settings import Settings
 from tasks.sweep_queue import plan_chunks
@@ -175,15 +176,31 @@ def execute_chunk(
     StorageUnavailable
         If the database went away; the chunk's lease runs out and it is computed again.
     """
-    with bind_run(sweep_id, chunk=idx):
+    with bind_sweep(sweep_id, chunk=idx):
         claim = store.sweeps.claim_chunk(sweep_id, idx, worker, settings.lease_seconds)
         if claim is None:
+            count(store, DUPLICATES, "chunk")
             log.info("chunk_not_claimed", reason="done, paused, ended, deleted or being computed")
             return "duplicate"
+        if claim.starts_sweep:
+            log.info("sweep_started", state="running")
+        log.info("chunk_claimed", chunk_state="running", attempt=claim.attempt, worker=worker)
+        count(store, ATTEMPTS, "chunk", "yes" if claim.attempt > 1 else "no")
         started = time.perf_counter()
-        outcome = _execute_claim(store, settings, claim, cache, processes)
-        seconds = round(time.perf_counter() - started, 4)
-        log.info("chunk_ended", outcome=outcome, attempt=claim.attempt, seconds=seconds)
+        outcome = "lost"
+        try:
+            outcome = _execute_claim(store, settings, claim, cache, processes)
+        finally:
+            seconds = time.perf_counter() - started
+            observe(store, CHUNK_SECONDS, seconds, outcome)
+        changed = {} if outcome == "lost" else {"chunk_state": outcome}
+        log.info(
+            "chunk_ended",
+            outcome=outcome,
+            attempt=claim.attempt,
+            seconds=round(seconds, 4),
+            **changed,
+        )
         return outcome
 
 
@@ -202,12 +219,14 @@ def _execute_claim(
             state = cache.load(store, claim.sweep_id, claim.spec)
             result, plan = _compute(store, claim, state, keeper, processes)
             saved = persist(lambda: store.sweeps.finish_chunk(claim, result, plan), settings)
+            if saved and plan is not None and plan.stops:
+                log.info("chunks_planned", chunk_state="queued", n_chunks=len(plan.stops))
             return "done" if saved else "lost"
     except LeaseLost:
         return "lost"
     except SystemExit:
         if is_stopping() and store.sweeps.return_chunk(claim):
-            log.info("chunk_given_back", reason="this worker stops")
+            log.info("chunk_given_back", chunk_state="queued", reason="this worker stops")
         raise
     except StorageUnavailable:
         raise

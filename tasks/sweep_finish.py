@@ -14,7 +14,8 @@ from backtest.errors import InputError
 from rules.optimizer import describe_unmet
 from rules.sweep_spec import SweepSpec
 from storage.errors import StorageUnavailable
-from tasks.logs import bind_run, get_logger
+from tasks.logs import bind_sweep, get_logger
+from tasks.measures import ATTEMPTS, DUPLICATES, SWEEP_SECONDS, count, observe
 from tasks.settings import Settings
 from tasks.sweep_answers import answer_question
 from tasks.sweep_execute import EvaluatorCache, LeaseKeeper, LeaseLost, LeaseTimeout
@@ -57,11 +58,19 @@ def execute_finish(store: Store, settings: Settings, sweep_id: str, cache: Evalu
     StorageUnavailable
         If the database went away; maintenance sends for the finaliser again.
     """
-    with bind_run(sweep_id):
-        claim = store.sweeps.claim_finish(sweep_id, settings.lease_seconds, settings.max_attempts)
+    with bind_sweep(sweep_id):
+        claim, is_failed = store.sweeps.finish_or_end(
+            sweep_id, settings.lease_seconds, settings.max_attempts
+        )
+        if is_failed:
+            log.warning("sweep_ended", state="failed", outcome="failed", reason="see its error")
+            return "failed"
         if claim is None:
+            count(store, DUPLICATES, "finish")
             log.info("finish_not_claimed", reason="done, failed, not due or being done")
             return "duplicate"
+        log.info("finish_claimed", attempt=claim.attempt)
+        count(store, ATTEMPTS, "finish", "yes" if claim.attempt > 1 else "no")
         cache.forget(sweep_id)
         started = time.perf_counter()
 
@@ -78,9 +87,14 @@ def execute_finish(store: Store, settings: Settings, sweep_id: str, cache: Evalu
         def fail(error: dict[str, Any]) -> bool:
             return store.sweeps.fail_finish(sweep_id, claim.attempt, error)
 
-        outcome = _guard(beat, settings, save, fail)
-        seconds = round(time.perf_counter() - started, 4)
-        log.info("sweep_ended", outcome=outcome, seconds=seconds)
+        outcome = "lost"
+        try:
+            outcome = _guard(beat, settings, save, fail)
+        finally:
+            seconds = time.perf_counter() - started
+            observe(store, SWEEP_SECONDS, seconds, outcome)
+        changed = {} if outcome == "lost" else {"state": outcome}
+        log.info("sweep_ended", outcome=outcome, seconds=round(seconds, 4), **changed)
         return outcome
 
 
@@ -93,7 +107,7 @@ def execute_query(store: Store, settings: Settings, query_id: str) -> str:
     if record is None:
         return "lost"
     spec_document = record.spec
-    with bind_run(query.sweep_id, query=query.kind):
+    with bind_sweep(query.sweep_id, query=query.kind):
         started = time.perf_counter()
 
         def beat() -> str:

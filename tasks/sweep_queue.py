@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from kombu.exceptions import OperationalError
 
 from storage.sweep_records import ChunkPlan
-from tasks.logs import bind_run, get_logger
+from tasks.logs import bind_sweep, get_logger
 from tasks.messages import send_chunk, send_finish, send_query
 from tasks.settings import Settings, redact_text
 
@@ -51,7 +51,7 @@ def dispatch_sweep(store: Store, settings: Settings, sweep_id: str) -> bool:
         if due.is_complete and store.sweeps.take_finish_message(sweep_id, RESEND_SECONDS):
             send_finish(settings, sweep_id)
     except (OperationalError, OSError) as error:
-        with bind_run(sweep_id):
+        with bind_sweep(sweep_id):
             log.warning("chunks_not_sent", error=redact_text(str(error)))
         store.sweeps.unmark_sent(sweep_id, due.chunks[sent:])
         return False

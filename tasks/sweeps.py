@@ -27,7 +27,7 @@ from rules.sweep_spec import (
 from storage.errors import UnknownDataset
 from storage.sweep_records import NewSweep
 from tasks.compute import build_dataset_ref
-from tasks.logs import bind_run, get_logger
+from tasks.logs import bind_sweep, get_logger
 from tasks.settings import Settings
 from tasks.submit import count_bars, name_datasets
 from tasks.sweep_queue import dispatch_query, dispatch_sweep, plan_chunks
@@ -113,7 +113,7 @@ def submit_sweep(
                 finished = store.sweeps.save_idempotency_key(
                     idempotency_key, request_hash, finished.sweep_id
                 )
-            with bind_run(finished.sweep_id):
+            with bind_sweep(finished.sweep_id):
                 log.info("sweep_found", fingerprint=fingerprint)
             return SweepSubmission(finished, cached=True, created=False)
     new = _build_new(request, pinned, fingerprint, idempotency_key, request_hash)
@@ -124,9 +124,11 @@ def submit_sweep(
         raise InputError.of("dataset", named, name_datasets(store)) from error
     if record.sweep_id != new.sweep_id:  # the same key, sent twice at once; the other one won
         return SweepSubmission(record, cached=False, created=False)
-    with bind_run(record.sweep_id):
+    with bind_sweep(record.sweep_id):
         log.info(
             "sweep_submitted",
+            state="queued",
+            chunk_state="queued",
             symbol=record.symbol,
             rule=record.rule,
             n_positions=record.n_positions,
@@ -183,12 +185,14 @@ def count_processes(settings: Settings) -> int:
 
 def pause_sweep(store: Store, settings: Settings, sweep_id: str) -> bool:
     """Pause a sweep: from this return on no chunk completes. False if it is not going on."""
-    return _log_change(store.sweeps.pause(sweep_id), sweep_id, "sweep_paused")
+    return _log_change(store.sweeps.pause(sweep_id), sweep_id, "sweep_paused", "paused")
 
 
 def resume_sweep(store: Store, settings: Settings, sweep_id: str) -> bool:
     """Go on with a paused sweep at once; False if it is not paused."""
-    if not _log_change(store.sweeps.resume(sweep_id), sweep_id, "sweep_resumed"):
+    before = store.sweeps.get(sweep_id)
+    state = "queued" if before is not None and before.started_at is None else "running"
+    if not _log_change(store.sweeps.resume(sweep_id), sweep_id, "sweep_resumed", state):
         return False
     dispatch_sweep(store, settings, sweep_id)
     return True
@@ -196,12 +200,12 @@ def resume_sweep(store: Store, settings: Settings, sweep_id: str) -> bool:
 
 def cancel_sweep(store: Store, settings: Settings, sweep_id: str) -> bool:
     """End a sweep; False if it has ended. What is computed stays."""
-    return _log_change(store.sweeps.cancel(sweep_id), sweep_id, "sweep_cancelled")
+    return _log_change(store.sweeps.cancel(sweep_id), sweep_id, "sweep_cancelled", "cancelled")
 
 
 def retry_sweep(store: Store, settings: Settings, sweep_id: str) -> bool:
     """Compute the failed chunks of a failed sweep again; False if it has not failed."""
-    if not _log_change(store.sweeps.retry(sweep_id), sweep_id, "sweep_retried"):
+    if not _log_change(store.sweeps.retry(sweep_id), sweep_id, "sweep_retried", "running"):
         return False
     dispatch_sweep(store, settings, sweep_id)
     return True
@@ -231,15 +235,15 @@ def request_query(
         raise KeyError(sweep_id)
     if query.state in ("done", "failed"):
         return query
-    with bind_run(sweep_id):
+    with bind_sweep(sweep_id):
         dispatch_query(store, settings, query.query_id)
     return store.sweeps.get_query(query.query_id) or query
 
 
-def _log_change(changed: bool, sweep_id: str, event: str) -> bool:
+def _log_change(changed: bool, sweep_id: str, event: str, state: str) -> bool:
     if changed:
-        with bind_run(sweep_id):
-            log.info(event)
+        with bind_sweep(sweep_id):
+            log.info(event, state=state)
     return changed
 
 

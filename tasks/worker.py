@@ -19,6 +19,7 @@ from celery.apps import worker as apps_worker
 from celery.worker import state
 
 from storage.database import create_database
+from storage.errors import SchemaError, StorageUnavailable
 from storage.schema import check_schema
 from storage.store import Store
 from tasks.celery_app import create_celery_app
@@ -28,6 +29,7 @@ from tasks.logs import configure_logging, get_logger
 from tasks.lost_workers import LossReporter, build_task_class, execute_report
 from tasks.maintenance import start_maintenance
 from tasks.messages import CHUNK_TASK, FINISH_TASK, LOST_TASK, QUERY_TASK, QUEUES, RUN_TASK
+from tasks.notify import check_urls
 from tasks.process_guard import die_with_parent
 from tasks.process_memory import limit_heap_growth
 from tasks.settings import Settings
@@ -125,6 +127,13 @@ def build_worker_app(settings: Settings, processes: int = 1) -> Celery:
         QUERY_TASK: answer,
         LOST_TASK: report_lost,
     }
+
+    def end_process(**_: Any) -> None:
+        with contextlib.suppress(StorageUnavailable, SchemaError):
+            process.store.counters.flush()
+
+    # Celery keeps weak references to receivers unless told otherwise.
+    signals.worker_process_shutdown.connect(end_process, weak=False)
     base = build_task_class(LossReporter(settings))
     for name, function in tasks.items():
         app.task(function, name=name, bind=True, base=base)
@@ -153,6 +162,7 @@ def run_worker(
         If the database cannot be reached.
     """
     configure_logging(settings, "worker")
+    check_urls(settings.notify_urls)
     prepare_numba()
     limit_heap_growth()
     started = time.perf_counter()

@@ -69,3 +69,25 @@ def judge(database: str, broker: BrokerHealth) -> Status:
     if database != "ok" or broker.text == "unreachable":
         return "down"
     return "degraded" if broker.workers == 0 else "ok"
+
+
+def list_reasons(database: str, broker: BrokerHealth) -> list[str]:
+    """Return a sentence for everything that keeps the state from being ok."""
+    reasons = []
+    if database == "unreachable":
+        reasons.append(
+            "the database does not answer: nothing can be stored or read; check that the server "
+            "runs and STOCK_BACKTEST_DATABASE_URL"
+        )
+    elif database != "ok":
+        reasons.append(database)
+    if broker.text == "unreachable":
+        reasons.append(
+            "the broker does not answer: what is submitted is stored, and starts once it is back; "
+            "check that the server runs and STOCK_BACKTEST_BROKER_URL"
+        )
+    if broker.workers == 0:
+        reasons.append(
+            "no worker answers: what is submitted waits; start one with `stock-backtest worker`"
+        )
+    return reasons

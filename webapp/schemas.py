@@ -391,6 +391,7 @@ class Health(AnswerModel):
     database: str
     broker: str
     workers: int | None
+    reasons: Annotated[list[str], Field(description="What is wrong, and what to do about it")]
     version: str
 
 

@@ -15,7 +15,7 @@ from webapp.context import get_context
 from webapp.problems import ProblemError
 from webapp.responses import format_instant
 from webapp.run_views import UUID_TEXT
-from webapp.telemetry import bind_run_id
+from webapp.telemetry import bind_sweep_id
 
 _MOST_JSON_INTEGER = 2**63 - 1
 
@@ -35,7 +35,7 @@ def read_sweep_id(text: str) -> str:
             [FieldError("sweep_id", text, "is no UUID; copy the id that the submission answered")],
         )
     sweep_id = text.lower()
-    bind_run_id(sweep_id)
+    bind_sweep_id(sweep_id)
     return sweep_id
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Mapping
 
 import structlog
 from flask import Flask, Response, g, request
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
 
 from tasks.logs import get_logger
 
@@ -20,51 +20,62 @@ class Telemetry:
     """Counters of one process.
 
     Each web process counts for itself: the usual multi-process mode of the client library writes
-    files, and the web tier writes none. Prometheus sums over the processes it scrapes.
+    files, and the web tier writes none. Several processes may answer behind one address, so their
+    series are told apart by `process`, and sums over it are right; what the whole platform has in
+    common is in `webapp.metrics`.
     """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._process = str(os.getpid())
         self.requests = Counter(
             "stock_backtest_http_requests",
             "Requests answered by this process",
-            ("method", "endpoint", "status"),
+            ("process", "method", "endpoint", "status"),
             registry=self.registry,
         )
         self.seconds = Histogram(
             "stock_backtest_http_request_seconds",
             "Time from reading a request to handing over its answer",
-            ("endpoint",),
+            ("process", "endpoint"),
             buckets=_BUCKETS,
             registry=self.registry,
         )
-        self.database_up = Gauge(
-            "stock_backtest_database_up",
-            "Whether the database answered this scrape",
+        self.submissions = Counter(
+            "stock_backtest_submissions",
+            "Accepted requests for runs and sweeps; cached: an earlier result answered it, "
+            "repeated: its idempotency key was seen before",
+            ("process", "kind", "result"),
             registry=self.registry,
         )
-        self.runs = Gauge("stock_backtest_runs", "Stored runs", ("state",), registry=self.registry)
+        for kind in ("run", "sweep"):
+            for result in ("created", "cached", "repeated"):
+                self.submissions.labels(self._process, kind, result)
         ProcessCollector(registry=self.registry)
 
     def observe(self, method: str, endpoint: str, status: int, seconds: float) -> None:
         """Count one answered request."""
         # Method names come from outside; a label for each would grow without bound.
         known = method if method in _METHODS else "other"
-        self.requests.labels(known, endpoint, str(status)).inc()
-        self.seconds.labels(endpoint).observe(seconds)
+        self.requests.labels(self._process, known, endpoint, str(status)).inc()
+        self.seconds.labels(self._process, endpoint).observe(seconds)
 
-    def set_runs(self, counts: Mapping[str, int] | None) -> None:
-        """Take the stored runs per state; None says that the database did not answer."""
-        self.database_up.set(0 if counts is None else 1)
-        self.runs.clear()
-        for state, number in (counts or {}).items():
-            self.runs.labels(state).set(number)
+    def count_submission(self, kind: str, *, cached: bool, created: bool) -> None:
+        """Count one accepted request for a ``run`` or a ``sweep``."""
+        result = "cached" if cached else "created" if created else "repeated"
+        self.submissions.labels(self._process, kind, result).inc()
 
 
 def bind_run_id(run_id: str) -> None:
     """Name the run that the current request is about, in its log lines and problem documents."""
     g.run_id = run_id
     structlog.contextvars.bind_contextvars(run_id=run_id)
+
+
+def bind_sweep_id(sweep_id: str) -> None:
+    """Name the sweep that the current request is about; see `tasks.logs.bind_sweep`."""
+    bind_run_id(sweep_id)
+    structlog.contextvars.bind_contextvars(sweep_id=sweep_id)
 
 
 def add_telemetry(app: Flask, telemetry: Telemetry) -> None:

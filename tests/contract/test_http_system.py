@@ -35,7 +35,11 @@ def test_health_without_a_broker_is_503_and_says_what_is_down(web: Web) -> None:
     assert answer.status_code == 503
     assert (health.status, health.database, health.broker) == ("down", "ok", "unreachable")
     assert int(answer.headers["Retry-After"]) > 0
-    assert web.client.get("/health/ready").status_code == 503
+    ready = web.client.get("/health/ready")
+    assert ready.status_code == 503
+    [reason] = ready.json["reasons"]
+    assert "broker" in reason
+    assert "STOCK_BACKTEST_BROKER_URL" in reason
     assert web.client.get("/health/live").json == {"status": "ok"}
 
 
@@ -43,6 +47,7 @@ def test_health_of_an_application_that_needs_no_broker_is_ok(inline_web: Web) ->
     answer = inline_web.client.get("/health")
     assert answer.status_code == 200
     assert (answer.json["status"], answer.json["broker"]) == ("ok", "unused")
+    assert answer.json["reasons"] == []
 
 
 def test_metrics_count_requests_and_runs(web: Web) -> None:
@@ -51,7 +56,10 @@ def test_metrics_count_requests_and_runs(web: Web) -> None:
     text = web.client.get("/metrics").text
     assert 'stock_backtest_runs{state="queued"} 1.0' in text
     assert "stock_backtest_database_up 1.0" in text
-    assert 'endpoint="post_runs",method="POST",status="202"} 1.0' in text
+    counted = r'endpoint="post_runs",method="POST",process="\d+",status="202"} 1\.0'
+    assert re.search(counted, text)
+    assert re.search(r'stock_backtest_submissions_total{.*kind="run",.*="created"} 1\.0', text)
+    assert "stock_backtest_broker_up 0.0" in text
     assert "INVENTED" not in text
 
 

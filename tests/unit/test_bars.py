@@ -183,6 +183,12 @@ def test_a_week_without_data_is_no_gap_but_eight_days_are():
     assert (warning.code, warning.count, warning.first) == ("date_gap", 1, "1970-01-10")
 
 
+def test_a_gap_of_more_nanoseconds_than_int64_counts_is_one():
+    stamps = np.array([-89_000, 18_000, 18_001, 18_002]) * DAY_NS  # 1726, then 2019
+    _, (warning,) = build_sample(n_bars=4, timestamps=stamps)
+    assert (warning.code, warning.count, warning.first) == ("date_gap", 1, "2019-04-14")
+
+
 def test_gaps_are_looked_for_in_daily_data_only():
     assert build_sample(timestamps=np.array([0, 7, 35]) * DAY_NS)[1] == ()
 

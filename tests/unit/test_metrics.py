@@ -1,280 +1,177 @@
-"""Whole metrics of whole runs: against the twins, and every rule for what is undefined."""
+"""What a scrape shows, and that the dashboard asks for nothing else."""
 
 from __future__ import annotations
 
-import math
+import json
+import re
+from pathlib import Path
 
-import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
 
-from backtest.engine import (
-    EXIT_REASONS,
-    HEADLINE_METRICS,
-    build_curve_result,
-    build_engine_config,
-    run_engine,
-    stream_engine,
-)
-from backtest.metrics import METRIC_NAMES, compute_benchmark_equity, compute_metrics
-from rules.spec import TradingSpec
-from tests.unit import metric_twins as twins
+from storage.database import create_database
+from storage.store import Store
+from tasks.measures import ATTEMPTS, MEASURES, RUN_SECONDS, Measure, count, observe
+from tasks.settings import Settings
+from tests.support.valkey import run_valkey
+from tests.support.web import Web, build_web, inline_web, submit, web
+from webapp.metrics import render_platform
 
-NS_PER_DAY = 86_400_000_000_000
-PPY = 252.0
+__all__ = ["inline_web", "web"]
+
+DASHBOARD = Path(__file__).resolve().parents[2] / "docs" / "grafana-dashboard.json"
+Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
-def config_of(**trading):
-    return build_engine_config(TradingSpec(**trading).model_dump(), PPY)
-
-
-def days(n_bars, first=10_957):  # 2000-01-01
-    return (first + np.arange(n_bars, dtype=np.int64)) * NS_PER_DAY
-
-
-def flat_bars(close):
-    close = np.array(close, dtype=float)
-    return close, close, close, close
-
-
-def measure(close, signal, **trading):
-    config = config_of(**trading)
-    signal = np.array(signal, dtype=np.int8)
-    result = run_engine(*flat_bars(close), signal, None, config)
-    return compute_metrics(result, np.array(close, dtype=float), days(len(close)), config)
-
-
-def twin_metrics(result, close, stamps, config):
-    """Everything of section 4 by the twins."""
-    cash, ppy = config.initial_cash, config.periods_per_year
-    returns = twins.twin_returns(result.equity, cash, result.ruin_idx)
-    benchmark = twins.twin_benchmark_curve(
-        close, cash, config.fee_rate, config.fee_fixed, config.slippage
-    )
-    held = twins.twin_returns(benchmark, cash)
-    rates = (ppy, config.risk_free, config.mar)
-    found = twins.twin_headline(result.equity, returns, cash, *rates)
-    benchmark_found = twins.twin_headline(benchmark, held, cash, *rates)
-    for name in ("total_return", "cagr", "sharpe", "max_drawdown"):
-        found[f"benchmark_{name}"] = benchmark_found[name]
-    found |= twins.twin_drawdown_lengths(result.equity, stamps, cash)
-    found |= twins.twin_distribution(returns) | twins.twin_calendar(returns, stamps)
-    found |= twins.twin_relative(returns, held, config.risk_free, ppy)
-    found["ulcer_index"] = twins.twin_ulcer(result.equity, cash)
-    found["exposure"] = np.mean(result.exposed)
-    filled = sum(result.fills.shares * result.fills.price)
-    found["turnover"] = filled / np.mean(result.equity) * ppy / len(close)
-    found["recovery_factor"] = twins.ratio(found["total_return"], abs(found["max_drawdown"]))
-    trades = result.trades
-    is_closed = trades.exit_reason != EXIT_REASONS.index("open")
-    found |= twins.twin_trades(
-        trades.pnl[is_closed], trades.return_[is_closed], trades.bars_held[is_closed]
-    )
-    found["n_bars"] = len(close)
-    found["n_trades"] = is_closed.sum()
-    found["n_open_trades"] = (~is_closed).sum()
-    found["n_rejected_orders"] = result.n_rejected_orders
-    found["interest"] = result.interest
-    found["ruined"] = result.ruined
-    return found
-
-
-@st.composite
-def markets(draw):
-    n_bars = draw(st.integers(2, 80))
-    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    scale = draw(st.sampled_from([0.0, 0.01, 0.2]))
-    close = 50.0 * np.exp(np.cumsum(random.normal(0.0, scale, n_bars)))
-    opened = close * np.exp(random.normal(0.0, scale / 2, n_bars))
-    high = np.maximum(opened, close) * (1.0 + random.uniform(0.0, scale, n_bars))
-    low = np.minimum(opened, close) * (1.0 - random.uniform(0.0, scale, n_bars))
-    signal = random.choice(np.array([0, 1, -1, 2], dtype=np.int8), n_bars, p=[0.6, 0.2, 0.15, 0.05])
-    return (opened, high, low, close), signal
-
-
-trading = st.fixed_dictionaries(
-    {
-        "fee_rate": st.sampled_from([0.0, 0.001]),
-        "slippage": st.sampled_from([0.0, 0.0005]),
-        "direction": st.sampled_from(["long_only", "long_short", "short_only"]),
-        "fill": st.sampled_from(["next_open", "same_close", "worst_of_bar"]),
-        "risk_free": st.sampled_from([0.0, 0.03]),
-        "mar": st.sampled_from([0.0, 0.05]),
-        "stop_loss": st.sampled_from([None, 0.1]),
-        "cash_rate": st.sampled_from([0.0, 0.02]),
-    }
-)
-
-
-@settings(max_examples=300, deadline=None)
-@given(markets(), trading)
-def test_every_metric_equals_its_twin(market, chosen):
-    bars, signal = market
-    close = bars[-1]
-    config = config_of(**chosen)
-    result = run_engine(*bars, signal, None, config)
-    stamps = days(close.size)
-    metrics = compute_metrics(result, close, stamps, config)
-    expected = twin_metrics(result, close, stamps, config)
-    assert tuple(metrics) == METRIC_NAMES
-    assert set(expected) == set(METRIC_NAMES) - {"psr"}
-    for name, value in expected.items():
-        if name in ("skew", "kurtosis", "sharpe") and metrics["volatility"] < 1e-9:
-            continue  # interest alone: what is left of the spread is rounding
-        if name == "information_ratio" and 0.0 < metrics["tracking_error"] < 1e-9:
-            continue  # bought and held: what is left of the difference is rounding
-        wanted = value if math.isfinite(value) else math.nan
-        assert metrics[name] == pytest.approx(wanted, rel=1e-9, abs=1e-9, nan_ok=True), name
-
-
-@settings(max_examples=100, deadline=None)
-@given(markets(), trading)
-def test_headline_metrics_are_those_of_the_stream_to_the_last_bit(market, chosen):
-    bars, signal = market
-    config = config_of(**chosen)
-    result = run_engine(*bars, signal, None, config)
-    metrics = compute_metrics(result, bars[-1], days(signal.size), config)
-    streamed = stream_engine(*bars, signal, None, config)
-    kept = np.array([metrics[name] for name in HEADLINE_METRICS])
-    assert kept.tobytes() == streamed.tobytes() or np.array_equal(kept, streamed, equal_nan=True)
-
-
-@pytest.mark.parametrize("slippage", [0.0, 0.001])
-def test_the_benchmark_is_the_engines_buy_and_hold_at_the_first_close(slippage):
-    close = np.array([10.0, 12.0, 9.0, 15.0])
-    config = config_of(fee_fixed=7.0, slippage=slippage, fill="same_close")
-    signal = np.array([1, 0, 0, 0], dtype=np.int8)
-    result = run_engine(*flat_bars(close), signal, None, config)
-    assert compute_benchmark_equity(close, config).tolist() == result.equity.tolist()
-
-
-def test_a_benchmark_that_cannot_pay_the_fee_stays_in_cash():
-    config = config_of(initial_cash=5.0, fee_fixed=7.0)
-    assert compute_benchmark_equity(np.array([10.0, 12.0]), config).tolist() == [5.0, 5.0]
-
-
-def test_the_first_bars_cost_counts():
-    metrics = measure([100.0, 100.0], [1, 0], fill="same_close", fee_rate=0.01)
-    assert metrics["total_return"] == pytest.approx(1 / 1.01 - 1, rel=1e-12)
-    assert metrics["max_drawdown"] == metrics["total_return"]
-    assert metrics["worst_day"] == metrics["total_return"]
-    assert metrics["max_drawdown_bars"] == 2
-    assert metrics["max_drawdown_days"] == 1.0
-
-
-def test_without_a_trade_nothing_about_trades_or_risk_is_defined():
-    metrics = measure([100.0, 101.0, 99.0], [0, 0, 0])
-    zero = {"total_return", "cagr", "volatility", "max_drawdown", "ulcer_index", "var_95"}
-    zero |= {"cvar_95", "exposure", "turnover", "beta", "alpha", "best_day", "worst_day"}
-    zero |= {"best_month", "worst_month", "interest", "ruined"}
-    zero |= {"n_trades", "n_open_trades", "n_rejected_orders"}
-    assert {name for name, value in metrics.items() if value == 0} == zero
-    undefined = {name for name, value in metrics.items() if math.isnan(value)}
-    assert undefined == {
-        *("sharpe", "sortino", "calmar", "omega", "skew", "kurtosis", "tail_ratio", "psr"),
-        *("max_drawdown_bars", "max_drawdown_days", "recovery_factor", "correlation"),
-        *("win_rate", "profit_factor", "expectancy", "expectancy_return", "payoff_ratio"),
-        *("sqn", "kelly", "longest_win_streak", "longest_loss_streak", "mean_trade_bars"),
-        *("max_trade_bars", "best_trade", "worst_trade"),
+def scrape(web: Web) -> Samples:
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(web.client.get("/metrics").text)
+        for sample in family.samples
     }
 
 
-def test_without_a_losing_trade_ratios_to_losses_are_undefined():
-    metrics = measure([100.0, 100.0, 110.0, 110.0], [1, -1, 0, 0], fee_rate=0.0)
-    assert metrics["win_rate"] == 1.0
-    assert metrics["longest_win_streak"] == 1
-    assert metrics["longest_loss_streak"] == 0
-    for name in ("profit_factor", "payoff_ratio", "kelly", "sqn", "sortino", "omega"):
-        assert math.isnan(metrics[name]), name
+def read(samples: Samples, name: str, **labels: str) -> float:
+    return samples["stock_backtest_" + name, tuple(sorted(labels.items()))]
 
 
-def test_a_trade_that_neither_wins_nor_loses_is_closed_and_neither():
-    metrics = measure([100.0] * 4, [1, -1, 0, 0], fee_rate=0.0)
-    assert metrics["n_trades"] == 1
-    assert metrics["win_rate"] == 0.0
-    assert metrics["expectancy"] == 0.0
-    assert metrics["longest_win_streak"] == metrics["longest_loss_streak"] == 0
-    assert math.isnan(metrics["profit_factor"])
+def test_runs_and_sweeps_that_ended_are_in_the_histograms(inline_web: Web) -> None:
+    submit(inline_web)
+    assert submit(inline_web)  # answered by the first
+    body = {"dataset": "WALK", "rule": "rsi", "space": {"window": "3:40"}}
+    assert inline_web.client.post("/api/v1/sweeps", json=body).status_code == 202
+    inline_web.app.extensions["stock_backtest"].store.counters.flush()
+    samples = scrape(inline_web)
+    assert read(samples, "runs", state="succeeded") == 1
+    assert read(samples, "sweeps", state="succeeded") == 1
+    assert read(samples, "chunks", state="done") >= 1
+    assert read(samples, "run_seconds_count", outcome="succeeded") == 1
+    assert read(samples, "run_seconds_sum", outcome="succeeded") > 0
+    assert read(samples, "run_seconds_bucket", outcome="succeeded", le="+Inf") == 1
+    assert read(samples, "chunk_seconds_count", outcome="done") >= 1
+    assert read(samples, "attempts_total", kind="run", again="no") == 1
+    assert read(samples, "attempts_total", kind="finish", again="no") == 1
+    assert read(samples, "attempts_total", kind="run", again="yes") == 0
+    [cached] = [
+        value
+        for (name, labels), value in samples.items()
+        if name == "stock_backtest_submissions_total"
+        and {("kind", "run"), ("result", "cached")} <= set(labels)
+    ]
+    assert cached == 1
 
 
-def test_an_open_trade_counts_apart_and_in_no_trade_statistic():
-    metrics = measure([100.0, 100.0, 150.0], [1, 0, 0])
-    assert (metrics["n_trades"], metrics["n_open_trades"]) == (0, 1)
-    assert math.isnan(metrics["win_rate"])
-    assert metrics["total_return"] > 0.4
+def test_every_web_process_shows_what_any_process_counted(web: Web) -> None:
+    worker = Store(create_database(web.settings.database_url))
+    count(worker, ATTEMPTS, "run", "yes", n=3)
+    for seconds in (0.004, 0.005, 0.3, 10_000.0):
+        observe(worker, RUN_SECONDS, seconds, "failed")
+    worker.counters.flush()
+    count(worker, ATTEMPTS, "run", "yes")
+    worker.counters.flush()
+    for store in (web.store, Store(create_database(web.settings.database_url))):
+        text = render_platform(store, Settings(executor="inline")).decode()
+        assert 'attempts_total{again="yes",kind="run"} 4.0' in text
+        assert 'run_seconds_bucket{le="0.005",outcome="failed"} 2.0' in text
+        assert 'run_seconds_bucket{le="0.5",outcome="failed"} 3.0' in text
+        assert 'run_seconds_bucket{le="600",outcome="failed"} 3.0' in text
+        assert 'run_seconds_bucket{le="+Inf",outcome="failed"} 4.0' in text
 
 
-def test_ruin_ends_below_zero_without_a_growth_rate_and_returns_nothing_after():
-    metrics = measure(
-        [100.0, 100.0, 250.0, 50.0, 60.0], [-1, 0, 0, 0, 0], direction="short_only", fee_rate=0.0
-    )
-    assert metrics["ruined"] is True
-    assert metrics["total_return"] == pytest.approx(-1.5)
-    assert metrics["max_drawdown"] == pytest.approx(-1.5)
-    assert metrics["worst_day"] == pytest.approx(-1.5)
-    assert metrics["best_day"] == 0.0
-    assert math.isnan(metrics["cagr"])
-    assert math.isnan(metrics["calmar"])
-    assert metrics["recovery_factor"] == pytest.approx(-1.0)
+def test_the_oldest_waiting_run_is_as_old_as_its_submission(web: Web) -> None:
+    assert read(scrape(web), "oldest_queued_seconds") == 0
+    submit(web)
+    submit(web, params={"window": 6})
+    engine = web.store.engine
+    with engine.connect().execution_options(writes=True) as connection, connection.begin():
+        connection.exec_driver_sql(
+            "UPDATE runs SET submitted_at = strftime('%Y-%m-%d %H:%M:%f000', 'now', '-90 seconds')"
+            " WHERE id = (SELECT min(id) FROM runs)"
+        )
+    assert 90 <= read(scrape(web), "oldest_queued_seconds") < 120
 
 
-def test_equity_of_exactly_zero_grows_by_minus_one():
-    metrics = measure(
-        [100.0, 100.0, 200.0, 50.0], [-1, 0, 0, 0], direction="short_only", fee_rate=0.0
-    )
-    assert metrics["total_return"] == -1.0
-    assert metrics["cagr"] == -1.0
-    assert metrics["calmar"] == -1.0
-    assert metrics["best_day"] == 0.0
+def test_queues_are_as_deep_as_the_broker_says(tmp_path: Path) -> None:
+    with run_valkey() as broker:
+        web = build_web(tmp_path, broker_url=broker.url)
+        for window in (5, 6, 7):
+            submit(web, params={"window": window})
+        samples = scrape(web)
+    assert read(samples, "broker_up") == 1
+    assert read(samples, "queue_messages", queue="runs") == 3
+    assert read(samples, "queue_messages", queue="sweeps") == 0
+    assert read(samples, "queue_messages", queue="handed_out") == 0
 
 
-def test_counts_are_whole_numbers_and_ruined_is_a_truth_value():
-    metrics = measure([100.0, 100.0, 90.0, 95.0], [1, -1, 0, 0])
-    counts = {name for name, value in metrics.items() if type(value) is int}
-    assert counts == {
-        *("n_bars", "n_trades", "n_open_trades", "n_rejected_orders", "max_drawdown_bars"),
-        *("longest_win_streak", "longest_loss_streak", "max_trade_bars"),
-    }
-    assert metrics["ruined"] is False
-    floats = set(metrics) - counts - {"ruined"}
-    assert {type(metrics[name]) for name in floats} == {float}
+def test_a_scrape_without_database_and_broker_says_so_and_is_no_error(web: Web) -> None:
+    away = Store(create_database("mysql+pymysql://u:p@127.0.0.1:1/none"))
+    text = render_platform(away, web.settings).decode()
+    assert "stock_backtest_database_up 0.0" in text
+    assert "stock_backtest_broker_up 0.0" in text
+    assert "stock_backtest_runs{" not in text
 
 
-def test_growth_too_large_for_a_number_is_undefined_and_not_infinite():
-    metrics = measure([1e-3, 1e-3, 1e3], [1, 0, 0], fee_rate=0.0)
-    assert metrics["total_return"] > 1e5
-    assert math.isnan(metrics["cagr"])
-    assert not any(math.isinf(value) for value in metrics.values())
+def test_counts_that_the_database_did_not_take_are_kept_for_the_next_time(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'late.db'}"
+    store = Store(create_database(url))
+    count(store, ATTEMPTS, "run", "no", n=2)
+    with pytest.raises(Exception, match="schema"):
+        store.counters.flush()
+    build_web(tmp_path, url=url)
+    store.counters.flush()
+    store.counters.flush()
+    assert list(store.counters.load().values()) == [2.0]
 
 
-def test_the_benchmark_against_itself_has_no_information_ratio():
-    close = np.array([10.0, 11.0, 9.0, 12.0])
-    config = config_of()
-    metrics = compute_metrics(
-        build_curve_result(compute_benchmark_equity(close, config)), close, days(4), config
-    )
-    assert metrics["beta"] == pytest.approx(1.0)
-    assert metrics["alpha"] == pytest.approx(0.0, abs=1e-12)
-    assert metrics["correlation"] == pytest.approx(1.0)
-    assert metrics["tracking_error"] == 0.0
-    assert math.isnan(metrics["information_ratio"])
-    assert metrics["total_return"] == metrics["benchmark_total_return"]
+def test_a_label_that_is_not_declared_is_a_mistake(web: Web) -> None:
+    with pytest.raises(ValueError, match="knows no kind 'rum'"):
+        count(web.store, ATTEMPTS, "rum", "no")
 
 
-def test_intraday_bars_are_grouped_into_days_and_partial_months():
-    # 2024-01-31 18:00, 2024-02-01 00:00 and 06:00, UTC
-    stamps = np.array([1_706_724_000, 1_706_745_600, 1_706_767_200], np.int64) * 10**9
-    equity = np.array([110_000.0, 99_000.0, 108_900.0])
-    config = config_of()
-    metrics = compute_metrics(build_curve_result(equity), equity, stamps, config)
-    assert metrics["best_day"] == metrics["best_month"] == pytest.approx(0.1)
-    assert metrics["worst_day"] == metrics["worst_month"] == pytest.approx(-0.01)
-    assert metrics["max_drawdown_days"] == pytest.approx(0.5)
+@pytest.mark.parametrize("measure", MEASURES, ids=lambda item: item.name)
+def test_names_and_labels_of_a_metric_fit_their_columns(measure: Measure) -> None:
+    assert len(measure.name) <= 64
+    assert max(len(",".join(labels)) for labels in measure.list_label_values()) <= 128
+    assert list(measure.bounds) == sorted(measure.bounds)
 
 
-def test_arrays_of_other_lengths_are_refused_by_shape():
-    config = config_of()
-    result = build_curve_result(np.array([1.0, 2.0, 3.0]))
-    with pytest.raises(ValueError, match=r"close \(2,\).*\(3,\)"):
-        compute_metrics(result, np.array([1.0, 2.0]), days(3), config)
+def test_every_metric_and_label_that_the_dashboard_asks_for_exists(tmp_path: Path) -> None:
+    with run_valkey() as broker:
+        web = build_web(tmp_path, broker_url=broker.url)
+        submit(web)
+        web.client.get("/metrics")
+        samples = scrape(web)
+    known: dict[str, set[str]] = {}
+    for name, labels in samples:
+        known.setdefault(name, set()).update(label for label, _ in labels)
+    dashboard = json.loads(DASHBOARD.read_text())
+    expressions = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    assert len(expressions) >= 20
+    asked = set()
+    for expression in expressions:
+        for name, matchers in re.findall(r"(stock_backtest_\w+)(?:\{([^}]*)\})?", expression):
+            asked.add(name)
+            assert name in known, expression
+            labels = re.findall(r"(\w+)\s*=~?", matchers)
+            grouped = re.findall(r"by \(([^)]*)\)", expression)
+            labels += [label.strip() for group in grouped for label in group.split(",")]
+            assert set(labels) <= known[name], expression
+    # Whatever is counted is also shown.
+    for measure in MEASURES:
+        assert any(name.startswith(f"stock_backtest_{measure.name}_") for name in asked), measure
+
+
+def test_panels_of_the_dashboard_do_not_overlap() -> None:
+    panels = json.loads(DASHBOARD.read_text())["panels"]
+    taken: set[tuple[int, int]] = set()
+    for panel in panels:
+        place = panel["gridPos"]
+        cells = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
+        assert max(x for x, _ in cells) < 24
+        assert not cells & taken, panel["title"]
+        taken |= cells
+    assert len({panel["id"] for panel in panels}) == len(panels)

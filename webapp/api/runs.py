@@ -54,6 +54,7 @@ def submit() -> Response:
         ) from error
     record = submission.record
     bind_run_id(record.run_id)
+    context.telemetry.count_submission("run", cached=submission.cached, created=submission.created)
     state: str = record.state
     if seconds > 0 and state not in TERMINAL_STATES:
         state = hold_answer(state, lambda: wait_until_terminal(record.run_id, seconds))
@@ -98,7 +99,8 @@ def cancel(run_id: str) -> Response:
         record = load_run(run_id)
         if record.state != "cancelled":
             raise ProblemError(409, f"the run has already {record.state}; delete it instead")
-    get_logger(__name__).info("run_cancelled")
+    else:
+        get_logger(__name__).info("run_cancelled", state="cancelled")
     return build_json({"run_id": record.run_id, "state": "cancelled"})
 
 

@@ -51,7 +51,7 @@ from webapp.sweep_views import (
     unknown_sweep,
     wait_until_sweep_ends,
 )
-from webapp.telemetry import bind_run_id
+from webapp.telemetry import bind_sweep_id
 
 _TAG = "Sweeps"
 _PATH = "/api/v1/sweeps/{sweep_id}"
@@ -75,7 +75,10 @@ def submit() -> Response:
             409, "this Idempotency-Key was sent before with another request; use a new key"
         ) from error
     record = submission.record
-    bind_run_id(record.sweep_id)
+    bind_sweep_id(record.sweep_id)
+    context.telemetry.count_submission(
+        "sweep", cached=submission.cached, created=submission.created
+    )
     state: str = record.state
     if seconds > 0 and state not in ENDED_SWEEP_STATES:
         state = hold_answer(state, lambda: wait_until_sweep_ends(record.sweep_id, seconds))
@@ -157,7 +160,6 @@ def _control(sweep_id: str, change: Callable[..., bool], wanted: str, remedy: st
         if record.state != wanted:
             raise ProblemError(409, f"the sweep is {record.state}: {remedy}")
     record = load_sweep(sweep_id)
-    get_logger(__name__).info("sweep_changed", state=record.state)
     return build_json(
         {"sweep_id": record.sweep_id, "run_id": record.sweep_id, "state": record.state}
     )

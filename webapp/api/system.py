@@ -6,10 +6,10 @@ from flask import Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from backtest.version import __version__
-from storage.errors import StorageUnavailable
 from webapp.context import get_context
-from webapp.health import BrokerHealth, check_broker, check_database, judge
+from webapp.health import BrokerHealth, check_broker, check_database, judge, list_reasons
 from webapp.metadata import build_rule_list, build_trading_fields
+from webapp.metrics import render_platform
 from webapp.problems import RETRY_AFTER_SECONDS
 from webapp.responses import build_json
 from webapp.routing import Route
@@ -51,6 +51,7 @@ def _answer_health(database: str, broker: BrokerHealth) -> Response:
         "database": database,
         "broker": broker.text,
         "workers": broker.workers,
+        "reasons": list_reasons(database, broker),
         "version": __version__,
     }
     if status == "down":
@@ -61,11 +62,8 @@ def _answer_health(database: str, broker: BrokerHealth) -> Response:
 def show_metrics() -> Response:
     """Answer counters in Prometheus' text format."""
     context = get_context()
-    try:
-        context.telemetry.set_runs(context.store.runs.counts())
-    except StorageUnavailable:
-        context.telemetry.set_runs(None)
-    body = generate_latest(context.telemetry.registry)
+    own = generate_latest(context.telemetry.registry)
+    body = own + render_platform(context.store, context.settings)
     return Response(body, content_type=CONTENT_TYPE_LATEST)
 
 
