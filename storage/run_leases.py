@@ -223,6 +223,15 @@ class RunLeases(Repository):
         )
         return self._read(lambda connection: tuple(connection.scalars(query)))
 
+    def count_undelivered(self, sent_before_seconds: float) -> int:
+        """Return how many runs `list_undelivered` would list without a limit."""
+        query = (
+            select(func.count())
+            .where(runs.c.state == "queued")
+            .where(runs.c.sent_at <= database_time(-sent_before_seconds))
+        )
+        return self._read(lambda connection: connection.scalar(query)) or 0
+
     def list_chartless(
         self, ended_before_seconds: float, ended_within_seconds: float, limit: int
     ) -> tuple[str, ...]:

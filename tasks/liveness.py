@@ -161,30 +161,45 @@ def watch_worker(
         return True
 
     watch = Watch(PULSE, concurrency, count_active, is_broker_there, time.monotonic())
-    server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    get_fork_lock()  # before there is a thread, and a fork
     address = build_address(settings, name)
+    threading.Thread(target=_serve, args=(address, watch), name="liveness", daemon=True).start()
+
+
+def _serve(address: str, watch: Watch) -> None:
+    server: socket.socket | None = None
+    was_live = True
+    while True:
+        server = server or _listen(address)
+        asker = _accept(server)
+        with get_fork_lock():
+            was_live = _look(watch, asker, was_live)
+
+
+def _listen(address: str) -> socket.socket | None:
+    """Return a listening socket; None while another worker of that name has the address."""
+    server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     if not address.startswith("\0"):
         Path(address).unlink(missing_ok=True)
     try:
         server.bind(address)
-    except OSError:  # a second worker of this name; Celery warns of that, and works
-        log.warning("worker_not_watched", reason="another worker has this name", name=name)
-        return
+    except OSError:
+        server.close()
+        return None
     server.listen()
     server.settimeout(_LOOK_SECONDS)
-    get_fork_lock()  # before there is a thread, and a fork
-    threading.Thread(target=_serve, args=(server, watch), name="liveness", daemon=True).start()
+    return server
 
 
-def _serve(server: socket.socket, watch: Watch) -> None:
-    was_live = True
-    while True:
-        try:
-            asker, _ = server.accept()
-        except TimeoutError:
-            asker = None
-        with get_fork_lock():
-            was_live = _look(watch, asker, was_live)
+def _accept(server: socket.socket | None) -> socket.socket | None:
+    """Return whoever asks, or None after a while."""
+    if server is None:
+        time.sleep(_LOOK_SECONDS)
+        return None
+    try:
+        return server.accept()[0]
+    except TimeoutError:
+        return None
 
 
 def _look(watch: Watch, asker: socket.socket | None, was_live: bool) -> bool:

@@ -290,11 +290,13 @@ def _find_lost(store: Store, settings: Settings) -> list[str]:
     # A broker that lost its data says nothing; it only has fewer messages than there are runs.
     if settings.executor != "celery":
         return []
-    counts = store.runs.counts()
-    if counts["queued"] == 0:
+    n_overdue = store.runs.count_undelivered(_LOST_AFTER_SECONDS)
+    if n_overdue == 0:
         return []
-    n_messages = count_messages(settings)
-    # A running run has its message still, as that is acknowledged late.
-    if n_messages is None or n_messages >= counts["queued"] + counts["running"]:
+    # What is handed out does not count. A message that a worker took is claimed within
+    # milliseconds, and one that a dead worker took stays handed out for a minute, or, if its clock
+    # was ahead, for hours.
+    found = _count_broker(settings, RUN_QUEUE)
+    if found is None or found[0] >= n_overdue:
         return []
     return list(store.runs.list_undelivered(_LOST_AFTER_SECONDS, _BATCH))

@@ -70,7 +70,7 @@ class Report:
             lines.append(_row([case, database, *map(str, numbers), f"{seen.seconds:.1f}", what]))
         lines += [
             "",
-            "## All tests of the suite",
+            "## All tests of this run",
             "",
             f"{machine}; {len(self.tests)} tests, {sum(item[2] for item in self.tests):.0f} s.",
             "",

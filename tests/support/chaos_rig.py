@@ -215,10 +215,16 @@ class Rig:
             time.sleep(0.2)
 
     def wait_for_holder(self, worker: str = "") -> tuple[str, int]:
-        """Wait until a process holds a chunk or a run; return its worker's name and its pid."""
+        """Wait until a process holds a chunk or a run; return its worker's name and its pid.
+
+        Of work that has not lost a worker yet: who kills one after the other would otherwise be the
+        poison that the same work rightly fails of.
+        """
         query = union_all(
-            select(sweep_chunks.c.worker).where(sweep_chunks.c.state == "running"),
-            select(runs.c.worker).where(runs.c.state == "running"),
+            *(
+                select(table.c.worker).where(table.c.state == "running", table.c.n_lost == 0)
+                for table in (sweep_chunks, runs)
+            )
         )
 
         def find() -> str | None:

@@ -10,6 +10,7 @@ import pytest
 from tasks.broker import Pulse
 from tasks.liveness import Status, Watch, ask_worker, build_address, watch_worker
 from tasks.settings import Settings
+from tests.support.processes import wait_until
 
 
 class Worker:
@@ -98,7 +99,7 @@ def test_whoever_asks_is_answered_and_silence_is_told_from_it(tmp_path: Path) ->
     settings = Settings(broker_url="redis://127.0.0.1:1", database_url=f"sqlite:///{tmp_path}/x")
     assert ask_worker(settings, "nobody") is None
     watch_worker(settings, "somebody", 1, lambda: 0)
-    status = ask_worker(settings, "somebody")
+    status = wait_until(lambda: ask_worker(settings, "somebody"), 10, "it answers")
     assert status is not None
     assert status.state == "waiting"  # nobody listens at that port
 
