@@ -127,7 +127,7 @@ class Watch:
         if self._broker_since is None:
             self._broker_since = now
         if now - self._broker_since < _STALL_SECONDS:  # it may be connecting at this moment
-            return "starting" if pulse.turned_at is None else "waiting"
+            return "starting" if pulse.answered_at is None else "waiting"
         return "stalled"
 
 

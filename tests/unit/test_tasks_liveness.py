@@ -74,8 +74,9 @@ def test_a_worker_without_a_broker_waits_and_is_given_time_when_it_is_back() -> 
 
 
 def test_a_worker_that_has_not_connected_yet_is_starting() -> None:
-    status = Worker().pass_time(0, 10, turns=False, asks=False)
-    assert (status.state, status.is_live) == ("starting", True)
+    for turns in (False, True):  # before its loop begins, and before its first answer
+        status = Worker().pass_time(0, 10, turns=turns, asks=False)
+        assert (status.state, status.is_live) == ("starting", True)
 
 
 def test_a_worker_that_recovers_is_idle_again() -> None:
