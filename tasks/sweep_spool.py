@@ -52,6 +52,7 @@ class ColumnSpool:
         self._places: dict[int, dict[str, tuple[int, int]]] = {}
         # Blocks that wait to be written: a small sweep is over before any is.
         self._waiting: dict[int, SweepBlock] = {}
+        self._writing: set[int] = set()  # those of them that a thread has in hand
         self._n_waiting = self._n_positions = 0
 
     @property
@@ -68,7 +69,9 @@ class ColumnSpool:
             self._n_positions = max(self._n_positions, block.first + block.status.size)
             if self._n_waiting <= _MAX_WAITING:
                 return
-            full, self._n_waiting = list(self._waiting.values()), 0
+            full = [self._waiting[first] for first in self._waiting.keys() - self._writing]
+            self._writing.update(each.first for each in full)
+            self._n_waiting = 0
         for each in full:  # readers find a block here or there: written first, then forgotten
             self._write_block(each)
 
@@ -106,6 +109,7 @@ class ColumnSpool:
         with self._lock:
             self._places[block.first] = places
             del self._waiting[block.first]
+            self._writing.remove(block.first)
 
     def _write(self, data: bytes, offset: int) -> None:
         view = memoryview(data)
