@@ -103,3 +103,5 @@ def use_mended_transport() -> None:
     """Let this process reach every broker by the mended transport."""
     for scheme in ("redis", "rediss"):
         transport.TRANSPORT_ALIASES[scheme] = f"{__name__}:{MendedTransport.__name__}"
+        # Kombu remembers what it looked up; somebody may have sent a message before.
+        transport._transport_cache.pop(scheme, None)

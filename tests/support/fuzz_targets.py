@@ -17,10 +17,13 @@ from rules.constraints import parse_constraint
 from rules.spec import RunRequest, parse_run_request
 from rules.sweep_request import SweepRequest, parse_sweep_request
 from storage.bar_files import FileLimits, load_bar_source
+from webapp.access_schemas import LoginRequest, TokenRequest
 from webapp.api.presets import parse_preset
+from webapp.api.sweep_presets import parse_sweep_preset
 from webapp.app import build_routes
 from webapp.bodies import build_run_payload, parse_json, validate_model
 from webapp.schemas import DatasetUpload, PresetRequest, RunPatch
+from webapp.sweep_preset_schemas import SweepPresetRequest
 
 LIMITS = FileLimits(max_bytes=1 << 20, max_bars=10_000)
 
@@ -286,6 +289,7 @@ SWEEP = {
     "search": {"method": "random", "n": 10, "seed": 1},
     "tags": ["a"],
 }
+SWEEP_PRESET = {**{key: SWEEP[key] for key in ("datasets", "rule", "space", "where")}, "name": "s"}
 PRESET = {**{key: RUN[key] for key in ("dataset", "rule", "params", "trading")}, "name": "mine"}
 
 
@@ -335,10 +339,17 @@ def _mutate_query(rng: random.Random, names: Sequence[str]) -> dict[str, str]:
 
 def build_model_targets() -> dict[str, Target]:
     """Return a target for every model that an operation of the API reads, and for raw bodies."""
-    readers: dict[type[Any], tuple[Any, Callable[[Any], object]]] = {
+    examples: dict[type[Any], tuple[Any, Callable[[Any], object]]] = {
         RunRequest: (RUN, parse_run_request),
         SweepRequest: (SWEEP, parse_sweep_request),
         PresetRequest: (PRESET, parse_preset),
+        SweepPresetRequest: (SWEEP_PRESET, parse_sweep_preset),
+        RunPatch: ({"tags": ["a"], "note": "n"}, _build_validator(RunPatch)),
+        LoginRequest: ({"token": "sbt_0123456789"}, _build_validator(LoginRequest)),
+        TokenRequest: (
+            {"name": "mine", "scope": "submit", "expires_days": 30},
+            _build_validator(TokenRequest),
+        ),
     }
     targets: dict[str, Target] = {"json_body": _target_json_body, "run_form": _target_run_form}
     for route in build_routes():
@@ -346,11 +357,9 @@ def build_model_targets() -> dict[str, Target]:
             targets[route.query.__name__] = _build_query_target(route.query)
         # Uploads are streamed and not read by their model; tests of uploads take them apart.
         if route.body is not None and route.body is not DatasetUpload:
-            example, read = readers.get(route.body, ({"tags": ["a"], "note": "n"}, None))
-            if read is None:
-                if route.body is not RunPatch:
-                    raise LookupError(f"no example of {route.body.__name__}: add one")
-                read = _build_validator(route.body)
+            if route.body not in examples:
+                raise LookupError(f"no example of {route.body.__name__}: add one")
+            example, read = examples[route.body]
             targets[route.body.__name__] = _build_body_target(example, read)
     return targets
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import redis
-from kombu import Connection
+from kombu import Connection, transport
 
 from tasks.broker import MendedChannel, use_mended_transport
 from tests.support.valkey import Valkey, run_valkey
@@ -30,7 +30,11 @@ def receive(broker: Valkey) -> tuple[Connection, Any]:
     return connection, queue.get(timeout=5)
 
 
-def test_every_connection_goes_by_it(broker: Valkey) -> None:
+def test_every_connection_goes_by_it_whatever_went_before(broker: Valkey) -> None:
+    transport.TRANSPORT_ALIASES["redis"] = "kombu.transport.redis:Transport"
+    transport._transport_cache.clear()
+    with Connection(broker.url) as plain:
+        plain.SimpleQueue("other").put("sent")
     connection, message = receive(broker)
     assert isinstance(message.channel, MendedChannel)
     message.ack()
