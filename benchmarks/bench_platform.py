@@ -204,10 +204,11 @@ def run_local_sweep() -> dict[str, Any]:
 
 def print_local_sweep() -> None:
     """Child process: the sweep on all cores from loaded bars, and what the command line prints."""
+    from cli.sweep_document import build_sweep_document
     from rules.sweep_spec import parse_sweep_request
     from storage.bar_files import load_bar_file
     from tasks.sweep_compute import build_local_sweep_spec
-    from tasks.sweep_local import build_sweep_document, run_local_sweep
+    from tasks.sweep_local import run_local_sweep
 
     loaded = load_bar_file(ROOT / "data" / "AAPL.csv")
     request = parse_sweep_request({"dataset": "AAPL", "rule": "rsi", "space": MILLION})

@@ -84,6 +84,7 @@ def run_local_sweep(
     load: LoadBars,
     *,
     n_threads: int | None = None,
+    is_warm: bool = False,
     on_progress: Progress | None = None,
     spool_dir: Path | None = None,
 ) -> LocalSweep:
@@ -96,6 +97,8 @@ def run_local_sweep(
         ``load(sha256)`` returns the whole dataset, already in memory, and its warnings.
     n_threads : int, optional
         By default as many as this process may run on cores.
+    is_warm : bool
+        Whether this process has swept the rule before, so that its kernels are loaded.
     on_progress : callable, optional
         ``on_progress(n_done, n_positions)``, from the calling thread; it may raise to stop.
     spool_dir : Path, optional
@@ -106,7 +109,8 @@ def run_local_sweep(
     InputError
         If the date range holds no bars of a dataset, or no point meets the constraints.
     """
-    warm_combination(spec, load)
+    if not is_warm:
+        warm_combination(spec, load)
     spool = ColumnSpool(spool_dir)
     try:
         started = time.perf_counter()
