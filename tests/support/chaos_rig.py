@@ -19,6 +19,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -135,7 +136,7 @@ class Rig:
 
     def _build_services(self) -> Iterator[Service]:
         environ = build_service_environ(self.settings)
-        web = build_web_arguments(self.settings, 1, 8)
+        web = build_web_arguments(replace(self.settings, web_threads=8), 1)
         web[-1] = "tests.support.breakable_web:create_app()"
         web.remove("-P")  # the tests are no installed package
         command = [sys.executable, "-m", _MODULE]
