@@ -160,8 +160,10 @@ def add_held(
     shift: int,
     mar: float,
     book: FloatArray,
-) -> Moments:
-    """Add bars first ... stop - 1 of a long position that holds everything.
+) -> tuple[Moments, int]:
+    """Add bars first ... stop - 1 of a long position that holds everything, up to ruin.
+
+    Returns the bar after the last one added: marks that are walked may meet ruin.
 
     Cash is what rounding left over. Whole blocks come from the tables, if cash is nothing beside
     the position even at its lowest; the rest is walked.
@@ -173,6 +175,8 @@ def add_held(
         lowest, highest, fall = read_extremes(tables, block, block_stop)
         if abs(cash) <= NEGLIGIBLE * position * lowest:
             moments, t = add_marks(moments, cash, position, t, block << shift, close, mar, book)
+            if t < block << shift:
+                return moments, t
             t = block_stop << shift
             n_held = (block_stop - block) << shift
             low, high = cash + position * lowest, cash + position * highest
@@ -196,8 +200,7 @@ def add_held(
                 + (position * read_sum(tables, CLOSE, block, block_stop) + n_held * cash),
                 moments.n_exposed + n_held,
             )
-    moments, t = add_marks(moments, cash, position, t, stop, close, mar, book)
-    return moments
+    return add_marks(moments, cash, position, t, stop, close, mar, book)
 
 
 @inlined

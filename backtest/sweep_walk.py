@@ -287,10 +287,9 @@ def advance_walk(
             is_close = abs(account.cash) <= NEGLIGIBLE * position * account.entry_price
             if with_tables and is_close:
                 used_tables = True
-                moments = add_held(
+                moments, t = add_held(
                     moments, account.cash, position, t, following, close, tables, shift, mar, book
                 )
-                t = following
             else:
                 moments, t = add_marks(
                     moments, account.cash, position, t, following, close, mar, book
