@@ -87,3 +87,15 @@ def test_debts_that_nearly_cancel_what_was_there_agree(seed):
         config = build_engine_config({**FREE, **changes}, 252.0 * 390)
         found, _ = compute_one(bars, *signals, config, is_weighted=False)
         assert_equal(found, stream_engine(*bars, signal, None, config))
+
+
+@pytest.mark.parametrize("fee_rate", [0.001, 0.0013, 0.0017, 0.0021, 0.0029])
+def test_ruin_between_two_events_is_not_walked_past(fee_rate):
+    """What rounding left in cash, below 0 by 1e-12, outweighs a position that is worth nothing."""
+    close = np.concatenate([[100.0, 99.0], 99.0 * 0.5 ** np.arange(1, 80), np.full(40, 50.0)])
+    signal = np.zeros(close.size, np.int8)
+    signal[[0, 100, 110]] = 1, -1, 1
+    ones, nothing = np.ones(close.size), np.zeros(close.size, np.int8)
+    config = build_engine_config({**FREE, "fee_rate": fee_rate}, 252.0)
+    found, _ = compute_one((close,) * 4, (signal, ones), (nothing, ones), config, is_weighted=False)
+    assert_equal(found, stream_engine(*(close,) * 4, signal, None, config))
