@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -264,29 +265,41 @@ def test_a_part_of_the_space_is_searched_the_same_way_each_time(cli: Cli, search
     assert first["top"] == second["top"]
 
 
-def _holds_file_in(pid: int, folder: Path) -> bool:
-    names = [os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir()]
-    return any(name.startswith(f"{folder}/") and name.endswith("(deleted)") for name in names)
-
-
-def test_an_interrupted_sweep_ends_with_130_and_leaves_no_file(folder: Path) -> None:
+@contextlib.contextmanager
+def _starting(*words: str, folder: Path, **settings: str) -> Iterator[subprocess.Popen[str]]:
+    """Start the command; whatever happens to the test, no process is left."""
     process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "cli.main", "sweep", "AAPL", "-r", "rsi"),
-            *("-p", "window=2:2000", "-p", "oversold=1:49", "-p", "overbought=51:99"),
-            *("--out", "interrupted.csv"),
-        ],
+        [sys.executable, "-m", "cli.main", *words],
         cwd=folder,
-        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "TMPDIR": str(folder)},
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), **settings},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-    # It computes once its results have a file, which has no name.
-    wait_until(lambda: _holds_file_in(process.pid, folder), 60, "the sweep computes")
-    time.sleep(1)
-    os.kill(process.pid, signal.SIGINT)
-    output, errors = process.communicate(timeout=60)
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def _holds_file_in(pid: int, folder: Path) -> bool:
+    names = []
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed since it was listed
+            names.append(os.readlink(link))
+    return any(name.startswith(f"{folder}/") and name.endswith("(deleted)") for name in names)
+
+
+def test_an_interrupted_sweep_ends_with_130_and_leaves_no_file(folder: Path) -> None:
+    words = ("sweep", "AAPL", "-r", "rsi", "-p", "window=2:2000", "-p", "oversold=1:49")
+    more = ("-p", "overbought=51:99", "--out", "interrupted.csv")
+    with _starting(*words, *more, folder=folder, TMPDIR=str(folder)) as process:
+        # It computes once its results have a file, which has no name.
+        wait_until(lambda: _holds_file_in(process.pid, folder), 60, "the sweep computes")
+        time.sleep(1)
+        os.kill(process.pid, signal.SIGINT)
+        output, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
     assert output == ""
     assert "Traceback" not in errors
@@ -296,14 +309,8 @@ def test_an_interrupted_sweep_ends_with_130_and_leaves_no_file(folder: Path) -> 
 def test_an_interrupted_client_says_that_the_sweep_goes_on(folder: Path) -> None:
     (folder / "idle").mkdir()
     web = build_web(folder / "idle")  # nobody computes there
-    with serving(web) as url:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "cli.main", "sweep", "WALK", *SWEEP[2:], "--server", url],
-            cwd=folder,
-            env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+    words = ("sweep", "WALK", *SWEEP[2:], "--server")
+    with serving(web) as url, _starting(*words, url, folder=folder) as process:
         wait_until(lambda: bool(web.store.sweeps.list().items), 30, "the sweep is stored")
         time.sleep(2)  # the submission is answered after a second
         os.kill(process.pid, signal.SIGINT)

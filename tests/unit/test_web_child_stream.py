@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 
 import psutil
 import pytest
@@ -13,16 +14,24 @@ from webapp.child_stream import ChildFailed, ChildStream
 MODULE = "tests.support.chatty_child"
 
 
-def count_children() -> int:
-    """Count our own kind only: another test's server may still be around."""
-    children = psutil.Process(os.getpid()).children()
-    return sum(MODULE in child.cmdline() for child in children)
+@pytest.fixture(autouse=True)
+def no_child_is_left() -> Iterator[None]:
+    """Each test ends with the children it began with, none more, not even a zombie.
+
+    Another test's server may be around all the time, or end meanwhile.
+    """
+    before = list_children()
+    yield
+    assert list_children() <= before
+
+
+def list_children() -> set[int]:
+    return {child.pid for child in psutil.Process(os.getpid()).children()}
 
 
 def test_all_that_a_child_writes_arrives() -> None:
     stream = ChildStream(MODULE, {"chunks": 50, "errors": "a warning"}).start()
     assert sum(map(len, stream)) == 50 * 65_536
-    assert count_children() == 0
 
 
 def test_a_child_that_fails_at_once_is_noticed_before_anything_is_sent() -> None:
@@ -30,7 +39,6 @@ def test_a_child_that_fails_at_once_is_noticed_before_anything_is_sent() -> None
     with pytest.raises(ChildFailed, match="code 3"):
         ChildStream(MODULE, {"code": 3}, on_close=lambda: closed.append(True)).start()
     assert closed == [True]
-    assert count_children() == 0
 
 
 def test_a_child_that_fails_half_way_breaks_the_stream_off() -> None:
@@ -38,7 +46,6 @@ def test_a_child_that_fails_half_way_breaks_the_stream_off() -> None:
     with pytest.raises(ChildFailed):
         for _ in stream:
             pass
-    assert count_children() == 0
 
 
 def test_a_child_that_falls_silent_is_ended() -> None:
@@ -48,7 +55,6 @@ def test_a_child_that_falls_silent_is_ended() -> None:
         for _ in stream:
             pass
     assert time.monotonic() - started < 20
-    assert count_children() == 0
 
 
 def test_closing_ends_the_child_once() -> None:
@@ -61,6 +67,5 @@ def test_closing_ends_the_child_once() -> None:
     stream.close()
     stream.close()
     assert closed == [True]
-    assert count_children() == 0
     with pytest.raises(ChildFailed):
         list(chunks)
