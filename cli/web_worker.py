@@ -27,6 +27,7 @@ from typing import Any
 from gunicorn.http.unreader import SocketUnreader  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import TConn, ThreadWorker  # type: ignore[import-untyped]
 
+from cli.one_core import OneCore
 from tasks.settings import load_settings
 
 # What is looked at of a request that waits in its socket; the kernel holds more than that.
@@ -40,6 +41,11 @@ _SEND_SECONDS = 15
 # An upload waits this long for others to end before it is sent away. [seconds]
 _QUEUE_SECONDS = 20.0
 _LINGER_SECONDS = 2.0
+# A thread stays this long with a client that it has answered, unless others wait for a thread: who
+# asks one thing after the other is then served without a turn of the loop. [milliseconds]
+_STAY_MILLISECONDS = 2
+# How often the main process is told that this one lives. [seconds]
+_NOTIFY_SECONDS = 1.0
 
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,18})[ \t]*\r\n", re.IGNORECASE)
 _STREAMED = re.compile(rb"\r\n(?:transfer-encoding|expect):", re.IGNORECASE)
@@ -133,8 +139,29 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         self._most_large = max(1, self.cfg.threads // 2)
         self._large: set[TConn] = set()
         self._queued: deque[tuple[TConn, float]] = deque()
+        # Given to the threads, none of which has taken them yet.
+        self._unserved: set[TConn] = set()
+        self._notified, self._has_parent = 0.0, True
         # Answered for the last time, until their clients close them.
         self._lingering: dict[TConn, float] = {}
+
+    def run(self) -> None:
+        """Serve, from the thread that starts all others."""
+        self._one_core = OneCore()
+        super().run()
+
+    def notify(self) -> None:
+        """Tell the main process that this one lives: not at each turn, it costs system calls."""
+        self._one_core.turn()
+        now = time.monotonic()
+        if now - self._notified >= _NOTIFY_SECONDS:
+            self._notified = now
+            self._has_parent = super().is_parent_alive()
+            super().notify()
+
+    def is_parent_alive(self) -> bool:
+        """Return what was seen at most a second ago."""
+        return self._has_parent
 
     def accept(self, listener: socket.socket) -> None:
         """Accept a connection and wait for its first request without a thread."""
@@ -195,6 +222,11 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, n_bytes)
         self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._look, conn, True))
 
+    def enqueue_req(self, conn: TConn) -> None:
+        """Give a connection to a thread."""
+        self._unserved.add(conn)
+        super().enqueue_req(conn)
+
     def _enqueue_large(self, conn: TConn) -> None:
         if len(self._large) < self._most_large:
             self._large.add(conn)
@@ -217,7 +249,31 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
             self._enqueue_large(self._queued.popleft()[0])
 
     def handle(self, conn: TConn) -> Any:
-        """Serve one request in a thread, reading at the pace that it must keep."""
+        """Serve a request, and those that follow it at once, in a thread."""
+        self._unserved.discard(conn)
+        result = self._handle_one(conn)
+        while result is True and self._comes_at_once(conn):
+            result = self._handle_one(conn)
+        return result
+
+    def _comes_at_once(self, conn: TConn) -> bool:
+        """Return whether the next request is there, whole and small, and nobody else waits."""
+        if self._unserved or conn in self._large or not self.alive:
+            return False
+        if conn.parser.unreader.buf.getvalue():
+            return False
+        poll = select.poll()
+        poll.register(conn.sock, select.POLLIN)
+        if not poll.poll(_STAY_MILLISECONDS):
+            return False
+        try:
+            seen = conn.sock.recv(_PEEK_BYTES, socket.MSG_PEEK)
+        except OSError:
+            return False
+        return bool(seen) and count_missing(seen) == (0, False)
+
+    def _handle_one(self, conn: TConn) -> Any:
+        """Serve one request, reading at the pace that it must keep."""
         try:
             conn.sock.setblocking(True)
             conn.init()

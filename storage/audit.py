@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
+from sqlalchemy import Engine, insert, select
 from sqlalchemy import delete as delete_from
-from sqlalchemy import insert, select
 
 from storage.access_tables import (
     MAX_ACTOR_LENGTH,
@@ -14,10 +16,11 @@ from storage.access_tables import (
     MAX_OBJECT_LENGTH,
     audit_events,
 )
+from storage.grouping import Grouping
 from storage.repository import Repository
 from storage.sql_types import database_time
 
-_INSERT = insert(audit_events)
+_INSERT = insert(audit_events).values(at=database_time())
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,10 @@ class AuditEvent:
 class AuditRepository(Repository):
     """Operations on the audit log; see `Repository`."""
 
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
+        self._added = Grouping[dict[str, Any], None](self._add_all)
+
     def add(
         self,
         actor: str,
@@ -67,7 +74,6 @@ class AuditRepository(Repository):
     ) -> None:
         """Write one event; texts are cut to what their columns hold."""
         values = {
-            "at": database_time(),
             "actor": actor[:MAX_ACTOR_LENGTH],
             "token_id": token_id,
             "action": action[:64],
@@ -75,7 +81,11 @@ class AuditRepository(Repository):
             "address": address[:MAX_ADDRESS_LENGTH],
             "status": status,
         }
-        self._write(lambda connection: connection.execute(_INSERT.values(values)).rowcount)
+        self._added.do(values)
+
+    def _add_all(self, group: Sequence[dict[str, Any]]) -> Sequence[None]:
+        self._write(lambda connection: connection.execute(_INSERT, list(group)))
+        return [None] * len(group)
 
     def list(self, limit: int = 100, before: int | None = None) -> tuple[AuditEvent, ...]:
         """Return events, newest first, those before an id only if one is given."""

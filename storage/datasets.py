@@ -7,12 +7,13 @@ import uuid
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Row, bindparam, func, insert, select
+from sqlalchemy import Connection, Engine, Row, bindparam, func, insert, select
 from sqlalchemy import delete as delete_from
 
 from backtest.errors import InputError
 from storage.blobs import insert_blobs, load_blobs, unpack_array
 from storage.errors import UnknownDataset
+from storage.grouping import Grouping
 from storage.models import MAX_SYMBOL_LENGTH, dataset_blocks, dataset_contents, datasets
 from storage.records import DatasetContent, DatasetRecord
 from storage.repository import Repository, delete_unused_content
@@ -63,6 +64,11 @@ def validate_symbol(symbol: str) -> str:
 class DatasetRepository(Repository):
     """Operations on datasets; see `Repository`."""
 
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
+        # Every submission asks, most of a burst for the same one.
+        self._wanted = Grouping["str", "DatasetRecord | None"](self._get_all)
+
     def add(self, parsed: DatasetContent, symbol: str, file_name: str) -> DatasetRecord:
         """Store bars under a symbol.
 
@@ -96,15 +102,14 @@ class DatasetRepository(Repository):
 
         A symbol that is not found as written is tried in capitals.
         """
+        return self._wanted.do(ref)
 
-        def work(connection: Connection) -> DatasetRecord | None:
-            if _UUID.fullmatch(ref.lower()):
-                return _find(connection, "id", ref.lower())
-            if _SHA256.fullmatch(ref.lower()):
-                return _find(connection, "sha256", ref.lower())
-            return _find(connection, "symbol", ref) or _find(connection, "symbol", ref.upper())
+    def _get_all(self, group: Sequence[str]) -> Sequence[DatasetRecord | None]:
+        def work(connection: Connection) -> dict[str, DatasetRecord | None]:
+            return {ref: _find_any(connection, ref) for ref in set(group)}
 
-        return self._read(work)
+        found = self._read(work)
+        return [found[ref] for ref in group]
 
     def list(self) -> tuple[DatasetRecord, ...]:
         """Return the newest version of every symbol, by symbol."""
@@ -266,6 +271,14 @@ _NEWEST = {
 def _find(connection: Connection, column: str, wanted: str) -> DatasetRecord | None:
     row = connection.execute(_NEWEST[column], {"wanted": wanted}).one_or_none()
     return None if row is None else _record(row)
+
+
+def _find_any(connection: Connection, ref: str) -> DatasetRecord | None:
+    if _UUID.fullmatch(ref.lower()):
+        return _find(connection, "id", ref.lower())
+    if _SHA256.fullmatch(ref.lower()):
+        return _find(connection, "sha256", ref.lower())
+    return _find(connection, "symbol", ref) or _find(connection, "symbol", ref.upper())
 
 
 def _record(row: Row[Any]) -> DatasetRecord:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from backtest.errors import FieldError, InputError
 from storage.bar_files import FileLimits, describe_size_limit, load_bar_source
+from storage.cores import use_all_cores
 
 if TYPE_CHECKING:
     from backtest.bars import Bars, DataWarning
@@ -28,6 +29,7 @@ def main() -> int:
     """Parse the file on standard input."""
     stdin = sys.stdin.buffer
     config = json.loads(stdin.readline())
+    use_all_cores()
     limit_resources(config["address_space_bytes"], config["cpu_seconds"])
     limits = FileLimits(config["max_bytes"], config["max_bars"])
     blobs: list[bytes] = []

@@ -6,11 +6,24 @@ judges leases; a worker's clock may be wrong by any amount.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    and_,
+    bindparam,
+    case,
+    func,
+    or_,
+    select,
+    update,
+)
 
 from storage.exhaustion import describe_exhaustion
+from storage.grouping import Grouping
 from storage.models import MAX_EXIT_LENGTH, runs
 from storage.records import Claim, ExpiredLeases, Heartbeat, LostRun
 from storage.repository import Repository
@@ -25,11 +38,17 @@ _N_LOST = runs.c.n_lost + case((runs.c.state == "running", 1), else_=0)
 
 
 # Built once: every submission needs it.
-_MARK_SENT = update(runs).where(runs.c.run_id == bindparam("wanted")).values(sent_at=_NOW)
+_MARK_SENT = (
+    update(runs).where(runs.c.run_id.in_(bindparam("wanted", expanding=True))).values(sent_at=_NOW)
+)
 
 
 class RunLeases(Repository):
     """Claiming and keeping runs; see `Repository`."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
+        self._sent = Grouping["str", None](self._mark_all_sent)
 
     def claim(
         self, run_id: str, worker: str, lease_seconds: float, max_attempts: int
@@ -192,7 +211,11 @@ class RunLeases(Repository):
 
     def mark_sent(self, run_id: str) -> None:
         """Note that a message for this run was handed to the broker, now."""
-        self._write_again(lambda connection: connection.execute(_MARK_SENT, {"wanted": run_id}))
+        self._sent.do(run_id)
+
+    def _mark_all_sent(self, group: Sequence[str]) -> Sequence[None]:
+        self._write_again(lambda connection: connection.execute(_MARK_SENT, {"wanted": group}))
+        return [None] * len(group)
 
     def list_unsent(self, older_than_seconds: float, limit: int) -> tuple[str, ...]:
         """Return ids of queued runs that no message was sent for, oldest first.

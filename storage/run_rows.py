@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, bindparam, select
@@ -35,6 +36,30 @@ _BY_ID = select(*RECORD_COLUMNS).where(runs.c.run_id == bindparam("wanted"))
 def find_by_id(connection: Connection, run_id: str) -> RunRecord | None:
     """Return the run of an id, or None."""
     row = connection.execute(_BY_ID, {"wanted": run_id}).one_or_none()
+    return None if row is None else build_record(row)
+
+
+_ALL_BY_ID = select(*RECORD_COLUMNS).where(runs.c.run_id.in_(bindparam("wanted", expanding=True)))
+
+
+def find_all_by_id(connection: Connection, run_ids: Sequence[str]) -> list[RunRecord]:
+    """Return the runs of these ids, in any order, without those that are not there."""
+    if not run_ids:
+        return []
+    return [build_record(row) for row in connection.execute(_ALL_BY_ID, {"wanted": run_ids})]
+
+
+_FINISHED = (
+    select(*RECORD_COLUMNS)
+    .where(runs.c.fingerprint == bindparam("wanted"), runs.c.state == "succeeded")
+    .order_by(runs.c.id.desc())
+    .limit(1)
+)
+
+
+def find_finished(connection: Connection, fingerprint: str) -> RunRecord | None:
+    """Return the newest succeeded run of a fingerprint, or None."""
+    row = connection.execute(_FINISHED, {"wanted": fingerprint}).one_or_none()
     return None if row is None else build_record(row)
 
 

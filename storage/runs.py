@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import count
 
-from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Engine, func, select, update
 from sqlalchemy import delete as delete_from
 
-from storage.errors import IdempotencyConflict, UnknownDataset
-from storage.models import (
-    dataset_contents,
-    idempotency_keys,
-    run_tags,
-    runs,
-)
+from storage.grouping import Grouping
+from storage.models import run_tags, runs
 from storage.records import TERMINAL_STATES, NewRun, Page, RunFilter, RunRecord
 from storage.repository import delete_unused_content
+from storage.run_inserts import find_by_key, insert_key, insert_runs, insert_tags
 from storage.run_leases import RunLeases
 from storage.run_list import STATES, list_runs
 from storage.run_results import RunResults
-from storage.run_rows import find_by_id, find_record
+from storage.run_rows import find_by_id, find_finished, find_record
 from storage.run_tags import check_key, clean_tags
 from storage.sql_types import database_time
 
 
 class RunRepository(RunLeases, RunResults):
     """Operations on runs; see `Repository`."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
+        # What every submission asks for: a burst of them shares its transactions.
+        self._inserts = Grouping[NewRun, RunRecord](self._insert_all)
+        self._finished = Grouping["str", "RunRecord | None"](self._find_all_finished)
 
     def insert(self, new: NewRun) -> RunRecord:
         """Store a run as queued, once.
@@ -46,24 +49,15 @@ class RunRepository(RunLeases, RunResults):
         InputError
             If a tag or the key is too long.
         """
-        tags = clean_tags(new.tags)
         check_key(new.idempotency_key)
+        return self._inserts.do(replace(new, tags=tuple(clean_tags(new.tags))))
 
+    def _insert_all(self, group: Sequence[NewRun]) -> Sequence[RunRecord | Exception]:
         tries = count()
-
-        def work(connection: Connection) -> RunRecord:
+        return self._write_unique(
             # A fresh id is hardly there already: only who collided with it looks for it.
-            known = _find_earlier(connection, new, is_fresh=next(tries) == 0)
-            if known is not None:
-                return known
-            _insert_run(connection, new, tags)
-            if new.idempotency_key is not None:
-                _insert_key(connection, new.idempotency_key, new.request_hash, new.run_id)
-            record = find_by_id(connection, new.run_id)
-            assert record is not None  # noqa: S101  # inserted above
-            return record
-
-        return self._write_unique(work)
+            lambda connection: insert_runs(connection, group, are_fresh=next(tries) == 0)
+        )
 
     def get(self, run_id: str) -> RunRecord | None:
         """Return one run, or None."""
@@ -71,10 +65,11 @@ class RunRepository(RunLeases, RunResults):
 
     def find_finished(self, fingerprint: str) -> RunRecord | None:
         """Return the newest succeeded run of a fingerprint, or None."""
+        return self._finished.do(fingerprint)
+
+    def _find_all_finished(self, group: Sequence[str]) -> Sequence[RunRecord | None]:
         return self._read(
-            lambda connection: find_record(
-                connection, runs.c.fingerprint == fingerprint, runs.c.state == "succeeded"
-            )
+            lambda connection: [find_finished(connection, fingerprint) for fingerprint in group]
         )
 
     def find_by_idempotency_key(
@@ -88,7 +83,7 @@ class RunRepository(RunLeases, RunResults):
             If `request_hash` is given and the key was used for another request.
         """
         check_key(key)
-        return self._read(lambda connection: _find_by_key(connection, key, request_hash))
+        return self._read(lambda connection: find_by_key(connection, key, request_hash))
 
     def save_idempotency_key(self, key: str, request_hash: str, run_id: str) -> RunRecord:
         """Let a key stand for a run that exists: the answer to a request that was done before.
@@ -101,11 +96,11 @@ class RunRepository(RunLeases, RunResults):
         check_key(key)
 
         def work(connection: Connection) -> RunRecord | None:
-            known = _find_by_key(connection, key, request_hash)
+            known = find_by_key(connection, key, request_hash)
             if known is None:
                 known = find_by_id(connection, run_id)
                 if known is not None:
-                    _insert_key(connection, key, request_hash, run_id)
+                    insert_key(connection, key, request_hash, run_id)
             return known
 
         record = self._write_unique(work)
@@ -145,7 +140,7 @@ class RunRepository(RunLeases, RunResults):
             if cleaned is not None:
                 values["tags"] = cleaned
                 connection.execute(delete_from(run_tags).where(run_tags.c.run_number == number))
-                _insert_tags(connection, number, cleaned)
+                insert_tags(connection, number, cleaned)
             if note is not None:
                 values["note"] = note
             connection.execute(update(runs).where(mine).values(**values))
@@ -205,78 +200,3 @@ class RunRepository(RunLeases, RunResults):
             return {state: found.get(state, 0) for state in STATES}
 
         return self._read(work)
-
-
-def _find_earlier(connection: Connection, new: NewRun, *, is_fresh: bool) -> RunRecord | None:
-    if new.idempotency_key is not None:
-        known = _find_by_key(connection, new.idempotency_key, new.request_hash)
-        if known is not None:
-            return known
-    return None if is_fresh else find_by_id(connection, new.run_id)
-
-
-def _find_by_key(connection: Connection, key: str, request_hash: str | None) -> RunRecord | None:
-    query = select(idempotency_keys).where(idempotency_keys.c.key == key)
-    row = connection.execute(query).one_or_none()
-    if row is None:
-        return None
-    if request_hash is not None and row.request_hash != request_hash:
-        raise IdempotencyConflict(
-            "this Idempotency-Key was used for another request; choose a new key"
-        )
-    return find_by_id(connection, row.run_id)
-
-
-def _insert_key(connection: Connection, key: str, request_hash: str, run_id: str) -> None:
-    connection.execute(
-        insert(idempotency_keys).values(
-            key=key, request_hash=request_hash, run_id=run_id, created_at=database_time()
-        )
-    )
-
-
-# Built once, as those of `storage.run_rows`. The lock is shared: many runs are submitted on one
-# dataset at once, and only its deletion must wait.
-_LOCK_CONTENT = (
-    select(dataset_contents.c.sha256)
-    .where(dataset_contents.c.sha256 == bindparam("wanted"))
-    .with_for_update(read=True)
-)
-_INSERT = insert(runs).values(submitted_at=database_time(), queued_at=database_time())
-_FRESH = {
-    "state": "queued",
-    "attempt": 0,
-    "version": 1,
-    "progress": 0.0,
-    "stage": "",
-    "worker": "",
-    "has_charts": False,
-}
-
-
-def _insert_run(connection: Connection, new: NewRun, tags: list[str]) -> None:
-    sha256 = new.spec["dataset"]["sha256"]
-    if connection.scalar(_LOCK_CONTENT, {"wanted": sha256}) is None:
-        raise UnknownDataset(f"no dataset with the content {str(sha256)[:12]}... is stored")
-    inserted = connection.execute(
-        _INSERT,
-        {
-            **_FRESH,
-            "run_id": new.run_id,
-            "symbol": new.symbol,
-            "rule": new.rule,
-            "dataset_sha256": sha256,
-            "fingerprint": new.fingerprint,
-            "tags": tags,
-            "note": new.note,
-            "spec": new.spec,
-        },
-    )
-    if tags:
-        _insert_tags(connection, inserted.lastrowid, tags)
-
-
-def _insert_tags(connection: Connection, number: int, tags: list[str]) -> None:
-    if tags:
-        rows = [{"tag": tag, "run_number": number} for tag in tags]
-        connection.execute(insert(run_tags), rows)

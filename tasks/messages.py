@@ -11,14 +11,19 @@ from __future__ import annotations
 import os
 import socket
 import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from kombu.connection import Connection
-from kombu.exceptions import OperationalError
+from kombu.exceptions import BatchPublishError, OperationalError
+from kombu.messaging import Producer
 from kombu.pidbox import Mailbox
 from kombu.pools import producers
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from storage.grouping import Grouping
 from tasks.settings import Settings
 
 RUN_TASK = "stock_backtest.run"
@@ -147,25 +152,62 @@ def _connect(settings: Settings) -> Connection:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Message:
+    task: str
+    queue: str
+    task_id: str
+    args: tuple[str | int, ...]
+
+
 def _send(settings: Settings, task: str, queue: str, task_id: str, *args: str | int) -> None:
+    _group(settings).do(_Message(task, queue, task_id, args))
+
+
+@lru_cache(maxsize=8)
+def _group(settings: Settings) -> Grouping[_Message, None]:
+    """Return where threads that send at the same moment share one round trip to the broker."""
+    return Grouping(lambda messages: _send_all(settings, messages))
+
+
+def _send_all(settings: Settings, messages: Sequence[_Message]) -> Sequence[Exception | None]:
     connection = _connect(settings)
     broken = (*connection.connection_errors, *connection.channel_errors)
     try:
         with producers[connection].acquire(block=True) as producer:
-            producer.publish(
-                (list(args), {}, dict.fromkeys(("callbacks", "errbacks", "chain", "chord"))),
-                exchange="",  # straight into the queue
-                routing_key=queue,
-                headers=_build_headers(task, task_id, args),
-                correlation_id=task_id,
-                reply_to="",
-                serializer="json",
-                delivery_mode=2,
-                # The sender has the row in the database to fall back on; waiting helps nobody.
-                retry=False,
-            )
+            if len(messages) == 1:
+                _publish(producer, messages[0])
+            else:
+                with producer.batch():
+                    for message in messages:
+                        _publish(producer, message)
+    except BatchPublishError as error:
+        # Some may have arrived: a second message does no harm. A connection that broke since it was
+        # used last is worth a second try, which whoever grouped them makes with each by itself; a
+        # broker that is silent would let all of them wait one after the other.
+        if isinstance(error.__cause__, connection.connection_errors) and not isinstance(
+            error.__cause__, TimeoutError | RedisTimeoutError
+        ):
+            raise
+        return [OperationalError(str(error)) for _ in messages]
     except broken as error:
-        raise OperationalError(str(error)) from error
+        return [OperationalError(str(error)) for _ in messages]
+    return [None] * len(messages)
+
+
+def _publish(producer: Producer, message: _Message) -> None:
+    producer.publish(  # type: ignore[no-untyped-call]  # kombu has no types
+        (list(message.args), {}, dict.fromkeys(("callbacks", "errbacks", "chain", "chord"))),
+        exchange="",  # straight into the queue
+        routing_key=message.queue,
+        headers=_build_headers(message.task, message.task_id, message.args),
+        correlation_id=message.task_id,
+        reply_to="",
+        serializer="json",
+        delivery_mode=2,
+        # The sender has the row in the database to fall back on; waiting helps nobody.
+        retry=False,
+    )
 
 
 def _build_headers(task: str, task_id: str, args: tuple[str | int, ...]) -> dict[str, Any]:

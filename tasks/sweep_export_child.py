@@ -12,6 +12,7 @@ import resource
 import signal
 import sys
 
+from storage.cores import use_all_cores
 from storage.database import create_database
 from storage.store import Store
 
@@ -25,6 +26,7 @@ _WALL_SECONDS = 3600
 def main() -> int:
     """Write the export that standard input asks for."""
     config = json.load(sys.stdin)
+    use_all_cores()
     limit_resources()
     from adapters.sweep_export import write_sweep
     from rules.sweep_spec import SweepSpec

@@ -6,7 +6,9 @@ import base64
 import json
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -75,6 +77,30 @@ def test_a_broker_that_comes_back_is_sent_to_again(broker: Valkey, settings: Set
     broker.start()
     send_run(settings, "after")
     assert broker.client.llen("runs") == 1
+
+
+def test_threads_that_send_at_once_lose_nothing(broker: Valkey, settings: Settings) -> None:
+    ids = [f"run-{number}" for number in range(64)]
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(partial(send_run, settings), ids))
+        broker.kill()
+        broker.start()  # every open connection is broken now
+        list(pool.map(partial(send_run, settings), ids))
+    stored = [json.loads(item)["headers"]["id"] for item in broker.client.lrange("runs", 0, -1)]
+    assert sorted(stored) == sorted(ids)
+
+
+def test_threads_that_meet_a_dead_broker_are_told(broker: Valkey, settings: Settings) -> None:
+    broker.kill()
+
+    def send(run_id: str) -> bool:
+        with pytest.raises(OperationalError):
+            send_run(settings, run_id)
+        return True
+
+    with ThreadPoolExecutor(16) as pool:
+        assert all(pool.map(send, [f"run-{number}" for number in range(32)]))
+    broker.start()
 
 
 def test_nobody_answers_where_no_worker_is(broker: Valkey, settings: Settings) -> None:

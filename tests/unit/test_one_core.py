@@ -1,0 +1,51 @@
+"""The web tier's threads share a core, its children do not."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+CODE = """
+import json, os, threading
+from cli import one_core
+from storage.cores import use_all_cores
+
+def read_cores():
+    tasks = os.listdir("/proc/self/task")
+    return {thread: sorted(os.sched_getaffinity(int(thread))) for thread in tasks}
+
+one_core._CHOOSE_AGAIN_SECONDS = 0.0
+threads = [threading.Thread(target=threading.Event().wait, daemon=True) for _ in range(3)]
+for thread in threads:
+    thread.start()
+before = read_cores()
+together = one_core.OneCore()
+together.turn()  # lets this thread go
+together.turn()  # and the others follow it
+kept = read_cores()
+together.turn()
+free = read_cores()[str(os.getpid())]
+use_all_cores()
+print(json.dumps([before, kept, free, sorted(os.sched_getaffinity(0))]))
+"""
+
+
+@pytest.mark.skipif(
+    len(os.sched_getaffinity(0)) < 2, reason="with one core there is nothing to choose"
+)
+def test_all_threads_follow_the_first_and_a_child_can_leave_them() -> None:
+    result = subprocess.run(
+        [sys.executable, "-c", CODE], capture_output=True, text=True, timeout=60, check=True
+    )
+    before, kept, free, child = json.loads(result.stdout)
+    everywhere = sorted(os.sched_getaffinity(0))
+    assert set(map(tuple, before.values())) == {tuple(everywhere)}
+    assert len(kept) == 4
+    assert len(set(map(tuple, kept.values()))) == 1
+    assert len(next(iter(kept.values()))) == 1
+    assert free == everywhere
+    assert child == everywhere
