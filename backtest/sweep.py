@@ -1,4 +1,4 @@
-"""Headline metrics of many combinations of one dataset, equal to the engine's to 1e-12."""
+"""Headline metrics of many combinations of one dataset, equal to the engine's up to rounding."""
 
 from __future__ import annotations
 
@@ -134,7 +134,8 @@ def compute_combinations(
     Returns
     -------
     metrics : ndarray of float64, shape (n, 13)
-        `engine.HEADLINE_METRICS`, NaN where undefined; each within 1e-12, absolute or relative,
+        `engine.HEADLINE_METRICS`, NaN where undefined; each within 1e-12, absolute or relative (1e-9 on
+        wild series of tens of thousands of bars, see decision 0013),
         of `engine.stream_engine`. The bits of a combination depend on nothing but itself.
     status : ndarray of uint8, shape (n,)
         0, or 2 where equity is beyond float64: all of its metrics are NaN.

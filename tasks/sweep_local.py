@@ -27,9 +27,9 @@ Progress = Callable[[int, int], None]
 
 # Long enough that handing out chunks costs nothing, short enough for a lively bar.
 _CHUNK_SECONDS = 0.25
-_FIRST_CHUNK = 512
+_FIRST_CHUNK = 1024
 # Towards the end chunks become smaller, but not so small that handing them out is what takes time.
-_LAST_CHUNK_SECONDS = 0.002
+_LAST_CHUNK_SECONDS = 0.008
 # 113 bytes a position: 15 MB a thread.
 _MAX_CHUNK = 131_072
 _REPORT_SECONDS = 0.1
