@@ -134,9 +134,9 @@ def compute_combinations(
     Returns
     -------
     metrics : ndarray of float64, shape (n, 13)
-        `engine.HEADLINE_METRICS`, NaN where undefined; each within 1e-12, absolute or relative (1e-9 on
-        wild series of tens of thousands of bars, see decision 0013),
-        of `engine.stream_engine`. The bits of a combination depend on nothing but itself.
+        `engine.HEADLINE_METRICS`, NaN where undefined; each within 1e-12, absolute or relative, of
+        `engine.stream_engine` (1e-9 on wild series of tens of thousands of bars, see decision
+        0013). The bits of a combination depend on nothing but itself.
     status : ndarray of uint8, shape (n,)
         0, or 2 where equity is beyond float64: all of its metrics are NaN.
 
