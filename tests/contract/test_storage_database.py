@@ -294,7 +294,6 @@ def test_sqlite_writes_ahead_enforces_foreign_keys_and_lets_readers_read(tmp_pat
     with engine.connect() as connection:
         assert connection.scalar(text("PRAGMA journal_mode")) == "wal"
         assert connection.scalar(text("PRAGMA foreign_keys")) == 1
-        assert connection.scalar(text("PRAGMA busy_timeout")) == 5000
     with engine.connect().execution_options(writes=True) as writer, writer.begin():
         _add_preset(writer, "unseen")
         assert run_transaction(engine, _count_presets, writes=False) == 0
@@ -303,6 +302,26 @@ def test_sqlite_writes_ahead_enforces_foreign_keys_and_lets_readers_read(tmp_pat
             rival.execute("BEGIN IMMEDIATE")
         rival.close()
     assert run_transaction(engine, _count_presets, writes=False) == 1
+    engine.dispose()
+
+
+def test_sqlite_writers_wait_for_each_other_but_not_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = create_database(f"sqlite:///{tmp_path}/test.db")
+    upgrade_schema(engine)
+    rival = sqlite3.connect(tmp_path / "test.db", check_same_thread=False, isolation_level=None)
+    rival.execute("BEGIN IMMEDIATE")
+    timer = threading.Timer(0.3, rival.execute, ["COMMIT"])
+    timer.start()
+    run_transaction(engine, lambda connection: _add_preset(connection, "late"), writes=True)
+    timer.join()
+    assert run_transaction(engine, _count_presets, writes=False) == 1
+    monkeypatch.setattr("storage.database._SQLITE_BUSY_SECONDS", 0.05)
+    rival.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StorageUnavailable, match="locked"):
+        run_transaction(engine, lambda connection: _add_preset(connection, "no"), writes=True)
+    rival.close()
     engine.dispose()
 
 
