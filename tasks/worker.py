@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -257,11 +258,16 @@ def _is_writable(package: Path) -> bool:
     return os.access(cache if cache.is_dir() else package, os.W_OK)
 
 
-def warm_kernels() -> None:
+def warm_kernels(names: Sequence[str] = ()) -> None:
     """Load, or compile once per machine, every kernel that a run or a sweep needs.
 
     Computes each registered rule on a few made-up bars, in the parent: forked processes, also those
     that replace a killed one, start warm and share the memory.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Rules that are warmed; by default all.
     """
     import numpy as np
 
@@ -277,9 +283,11 @@ def warm_kernels() -> None:
     close = 100.0 + 10.0 * np.sin(np.arange(n_bars) / 5.0)
     bars, warnings = build_bars(timestamps, close, close + 1.0, close - 1.0, close)
     for rule in list_rules():
+        if names and rule.metadata.name not in names:
+            continue
         request = parse_run_request({"dataset": "WARM", "rule": rule.metadata.name})
         try:
             compute_run(build_local_run_spec(request, "WARM", bars), bars, warnings)
         except Exception:  # of a rule that somebody added: its own runs fail, others go on
             log.exception("rule_not_warmed", rule=rule.metadata.name)
-    warm_sweep_kernels()
+    warm_sweep_kernels(names)

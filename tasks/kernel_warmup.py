@@ -1,0 +1,141 @@
+"""Compile every kernel for each baseline into a folder: a step of building the image.
+
+``python -m tasks.kernel_warmup FOLDER [--baseline NAME]... [--rule NAME]...``
+
+The machine that builds need not run what it builds for. One process computes each rule for the best
+baseline that this machine has, and with that finds the signatures which are needed; for each other
+baseline a process compiles them without calling them. Both must end with the same files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import pickle
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from tasks.kernel_cache import BASELINES, choose_baseline, pin_processor, read_cpu_flags
+
+_ROOMS = ("backtest", "rules", "adapters", "tasks")
+
+
+class WarmupFailed(Exception):
+    """The image would compile at run time; the message says why."""
+
+
+def warm_baselines(folder: Path, baselines: Sequence[str], rules: Sequence[str]) -> dict[str, int]:
+    """Fill `folder` with a cache for each baseline; return how many files each has.
+
+    Parameters
+    ----------
+    rules : sequence of str
+        Compile what runs of these need; by default what runs and sweeps of all need.
+
+    Raises
+    ------
+    WarmupFailed
+        If this machine cannot run any baseline, or the caches are not of the same kernels.
+    """
+    first = choose_baseline(read_cpu_flags() if set(BASELINES) & set(baselines) else frozenset())
+    if first is None:
+        raise WarmupFailed(f"this processor runs none of {', '.join(BASELINES)}; build elsewhere")
+    if first not in baselines:
+        first = baselines[0]
+    with tempfile.TemporaryDirectory(prefix="signatures-") as scratch:
+        signatures = Path(scratch) / "signatures"
+        _run_step(folder / first, first, "find", signatures, rules)
+        for baseline in baselines:
+            if baseline != first:
+                _run_step(folder / baseline, baseline, "compile", signatures, rules)
+    names = {name: list_cached(folder / name) for name in baselines}
+    for name, files in names.items():
+        differing = sorted(files ^ names[first])
+        if differing or not files:
+            raise WarmupFailed(f"{name} and {first} differ in {', '.join(differing) or 'nothing'}")
+    return {name: len(files) for name, files in names.items()}
+
+
+def list_cached(folder: Path) -> set[str]:
+    """Return the names of all files of a cache, below its folder."""
+    return {file.relative_to(folder).as_posix() for file in folder.glob("*/*.nb[ic]")}
+
+
+def _run_step(
+    target: Path, baseline: str, step: str, signatures: Path, rules: Sequence[str]
+) -> None:
+    target.mkdir(parents=True, exist_ok=True)
+    # The order in which sets are walked is part of what numba writes.
+    environ = {**os.environ, "NUMBA_CACHE_DIR": str(target), "PYTHONHASHSEED": "0"}
+    pin_processor(environ, baseline)
+    done = subprocess.run(  # noqa: S603  # our own module
+        [sys.executable, "-P", "-m", "tasks.kernel_warmup", "--step", step, str(signatures)]
+        + [word for rule in rules for word in ("--rule", rule)],
+        env=environ,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise WarmupFailed(f"the kernels of {baseline} could not be compiled; see above")
+
+
+def _find_signatures(rules: Sequence[str]) -> list[tuple[str, str, Any]]:
+    """Compute what is warmed, and return the signatures that came up."""
+    from tasks.worker import warm_kernels
+
+    warm_kernels(rules)
+    return [
+        (module, name, signature)
+        for module, name, kernel in _list_kernels()
+        for signature in kernel.signatures
+    ]
+
+
+def _compile_signatures(signatures: Sequence[tuple[str, str, Any]]) -> None:
+    for module, name, signature in signatures:
+        getattr(importlib.import_module(module), name).compile(signature)
+
+
+def _list_kernels() -> Iterator[tuple[str, str, Any]]:
+    """Yield each kernel that is cached, once, under the module that defines it."""
+    from numba.core.dispatcher import Dispatcher
+
+    for module in sorted(sys.modules):
+        if module.partition(".")[0] not in _ROOMS:
+            continue
+        for name, value in list(vars(sys.modules[module]).items()):
+            if isinstance(value, Dispatcher) and value.py_func.__module__ == module:
+                yield module, name, value
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Compile; 0 done, 1 failed."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--baseline", action="append", choices=list(BASELINES))
+    parser.add_argument("--rule", action="append", default=[])
+    parser.add_argument("--step", choices=["find", "compile"], help=argparse.SUPPRESS)
+    options = parser.parse_args(argv)
+    if options.step == "find":
+        options.folder.write_bytes(pickle.dumps(_find_signatures(options.rule)))
+        return 0
+    if options.step == "compile":
+        # Written by the step before, a child of the same process.
+        _compile_signatures(pickle.loads(options.folder.read_bytes()))  # noqa: S301
+        return 0
+    try:
+        counts = warm_baselines(options.folder, options.baseline or [*BASELINES], options.rule)
+    except WarmupFailed as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    for baseline, count in counts.items():
+        sys.stderr.write(f"{baseline}: {count} files\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
