@@ -1,6 +1,6 @@
 """Compile every kernel for each baseline into a folder: a step of building the image.
 
-``python -m tasks.kernel_warmup FOLDER [--baseline NAME]... [--rule NAME]...``
+``python -m tasks.kernel_warmup FOLDER [--baseline NAME]... [--rule NAME]... [--runs-only]``
 
 The machine that builds need not run what it builds for. One process computes each rule for the best
 baseline that this machine has, and with that finds the signatures which are needed; for each other
@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from tasks.kernel_cache import BASELINES, choose_baseline, pin_processor, read_cpu_flags
+from tasks.kernel_cache import BASELINES, pin_processor, read_cpu_flags
 
 _ROOMS = ("backtest", "rules", "adapters", "tasks")
 
@@ -29,30 +29,35 @@ class WarmupFailed(Exception):
     """The image would compile at run time; the message says why."""
 
 
-def warm_baselines(folder: Path, baselines: Sequence[str], rules: Sequence[str]) -> dict[str, int]:
+def warm_baselines(
+    folder: Path, baselines: Sequence[str], rules: Sequence[str] = (), *, sweeps: bool = True
+) -> dict[str, int]:
     """Fill `folder` with a cache for each baseline; return how many files each has.
 
     Parameters
     ----------
     rules : sequence of str
-        Compile what runs of these need; by default what runs and sweeps of all need.
+        Compile what runs and sweeps of these need; by default of all.
+    sweeps : bool
+        Without them, compile what runs need.
 
     Raises
     ------
     WarmupFailed
         If this machine cannot run any baseline, or the caches are not of the same kernels.
     """
-    first = choose_baseline(read_cpu_flags() if set(BASELINES) & set(baselines) else frozenset())
+    flags = read_cpu_flags()
+    first = next((name for name in baselines if BASELINES[name] <= flags), None)
     if first is None:
-        raise WarmupFailed(f"this processor runs none of {', '.join(BASELINES)}; build elsewhere")
-    if first not in baselines:
-        first = baselines[0]
+        raise WarmupFailed(f"this processor runs none of {', '.join(baselines)}; build elsewhere")
+    words = [word for rule in rules for word in ("--rule", rule)]
+    words += [] if sweeps else ["--runs-only"]
     with tempfile.TemporaryDirectory(prefix="signatures-") as scratch:
         signatures = Path(scratch) / "signatures"
-        _run_step(folder / first, first, "find", signatures, rules)
+        _run_step(folder / first, first, ["--step", "find", str(signatures), *words])
         for baseline in baselines:
             if baseline != first:
-                _run_step(folder / baseline, baseline, "compile", signatures, rules)
+                _run_step(folder / baseline, baseline, ["--step", "compile", str(signatures)])
     names = {name: list_cached(folder / name) for name in baselines}
     for name, files in names.items():
         differing = sorted(files ^ names[first])
@@ -66,28 +71,21 @@ def list_cached(folder: Path) -> set[str]:
     return {file.relative_to(folder).as_posix() for file in folder.glob("*/*.nb[ic]")}
 
 
-def _run_step(
-    target: Path, baseline: str, step: str, signatures: Path, rules: Sequence[str]
-) -> None:
+def _run_step(target: Path, baseline: str, words: list[str]) -> None:
     target.mkdir(parents=True, exist_ok=True)
     # The order in which sets are walked is part of what numba writes.
     environ = {**os.environ, "NUMBA_CACHE_DIR": str(target), "PYTHONHASHSEED": "0"}
     pin_processor(environ, baseline)
-    done = subprocess.run(  # noqa: S603  # our own module
-        [sys.executable, "-P", "-m", "tasks.kernel_warmup", "--step", step, str(signatures)]
-        + [word for rule in rules for word in ("--rule", rule)],
-        env=environ,
-        check=False,
-    )
-    if done.returncode != 0:
+    command = [sys.executable, "-P", "-m", "tasks.kernel_warmup", *words]
+    if subprocess.run(command, env=environ, check=False).returncode != 0:  # noqa: S603  # ours
         raise WarmupFailed(f"the kernels of {baseline} could not be compiled; see above")
 
 
-def _find_signatures(rules: Sequence[str]) -> list[tuple[str, str, Any]]:
+def _find_signatures(rules: Sequence[str], *, sweeps: bool) -> list[tuple[str, str, Any]]:
     """Compute what is warmed, and return the signatures that came up."""
     from tasks.worker import warm_kernels
 
-    warm_kernels(rules)
+    warm_kernels(rules, sweeps=sweeps)
     return [
         (module, name, signature)
         for module, name, kernel in _list_kernels()
@@ -118,17 +116,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--baseline", action="append", choices=list(BASELINES))
     parser.add_argument("--rule", action="append", default=[])
+    parser.add_argument("--runs-only", action="store_true")
     parser.add_argument("--step", choices=["find", "compile"], help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     if options.step == "find":
-        options.folder.write_bytes(pickle.dumps(_find_signatures(options.rule)))
+        found = _find_signatures(options.rule, sweeps=not options.runs_only)
+        options.folder.write_bytes(pickle.dumps(found))
         return 0
     if options.step == "compile":
         # Written by the step before, a child of the same process.
         _compile_signatures(pickle.loads(options.folder.read_bytes()))  # noqa: S301
         return 0
     try:
-        counts = warm_baselines(options.folder, options.baseline or [*BASELINES], options.rule)
+        counts = warm_baselines(
+            options.folder,
+            options.baseline or [*BASELINES],
+            options.rule,
+            sweeps=not options.runs_only,
+        )
     except WarmupFailed as error:
         sys.stderr.write(f"error: {error}\n")
         return 1

@@ -258,7 +258,7 @@ def _is_writable(package: Path) -> bool:
     return os.access(cache if cache.is_dir() else package, os.W_OK)
 
 
-def warm_kernels(names: Sequence[str] = ()) -> None:
+def warm_kernels(names: Sequence[str] = (), *, sweeps: bool = True) -> None:
     """Load, or compile once per machine, every kernel that a run or a sweep needs.
 
     Computes each registered rule on a few made-up bars, in the parent: forked processes, also those
@@ -268,6 +268,8 @@ def warm_kernels(names: Sequence[str] = ()) -> None:
     ----------
     names : sequence of str
         Rules that are warmed; by default all.
+    sweeps : bool
+        Whether sweeps are, too.
     """
     import numpy as np
 
@@ -290,4 +292,5 @@ def warm_kernels(names: Sequence[str] = ()) -> None:
             compute_run(build_local_run_spec(request, "WARM", bars), bars, warnings)
         except Exception:  # of a rule that somebody added: its own runs fail, others go on
             log.exception("rule_not_warmed", rule=rule.metadata.name)
-    warm_sweep_kernels(names)
+    if sweeps:
+        warm_sweep_kernels(names)
