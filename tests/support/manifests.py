@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ def find_tool(name: str) -> str:
     return str(Path(sys.executable).with_name(name))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _build(folder: str) -> str:
     command = [find_tool("kubectl"), "kustomize", folder]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60)

@@ -1,4 +1,4 @@
-"""docker-compose.yml: what starts, in which order, with which rights, and what it refuses without."""
+"""docker-compose.yml: what starts, in which order, with which rights, what it refuses without."""
 
 from __future__ import annotations
 

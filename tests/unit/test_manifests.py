@@ -37,7 +37,9 @@ AGREED = re.compile(f"^{PREFIX}KUBERNETES_(IMAGE|NAMESPACE)$")
 
 
 @pytest.fixture(scope="module", params=[*OVERLAYS, "with every option"])
-def objects(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[Manifest]:
+def objects(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> list[Manifest]:
     if request.param in OVERLAYS:
         return build_overlay(request.param)
     return build_with(tmp_path_factory.mktemp("options"), *OPTIONS)
@@ -153,7 +155,11 @@ def test_only_the_page_may_do_anything_and_that_is_four_verbs_on_jobs(
         return
     (role,), (binding,) = roles, bindings
     assert role["rules"] == [
-        {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["create", "get", "list", "delete"]}
+        {
+            "apiGroups": ["batch"],
+            "resources": ["jobs"],
+            "verbs": ["create", "get", "list", "delete"],
+        }
     ]
     assert binding["roleRef"]["kind"] == "Role"
     assert binding["roleRef"]["name"] == role["metadata"]["name"]
@@ -216,7 +222,9 @@ def test_only_a_template_of_the_secret_is_there_and_every_value_is_a_placeholder
     objects: list[Manifest],
 ) -> None:
     assert [item for item in objects if item["kind"] == "Secret"] == []
-    templates = [path for path in (ROOT / "k8s").rglob("*.yaml") if "kind: Secret\n" in path.read_text()]
+    templates = [
+        path for path in (ROOT / "k8s").rglob("*.yaml") if "kind: Secret\n" in path.read_text()
+    ]
     assert templates == [ROOT / "k8s/secret-template.yaml"]
     template = yaml.safe_load(templates[0].read_text())
     assert set(template["stringData"].values()) == {"replace-me"}
