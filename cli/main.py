@@ -10,8 +10,8 @@ import click
 
 from backtest.errors import InputError
 from backtest.version import __version__
-from tasks.kernel_cache import use_shipped_kernels
 from tasks.settings import print_redacted, redact_text
+from tasks.shipped_kernels import use_shipped_kernels
 
 EXIT_DONE, EXIT_FAILED, EXIT_BAD_INPUT, EXIT_UNREACHABLE, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
 

@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from tasks.kernel_cache import BASELINES, pin_processor, read_cpu_flags
+from tasks.shipped_kernels import BASELINES, pin_processor, read_cpu_flags
 
 _ROOMS = ("backtest", "rules", "adapters", "tasks")
 

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from tasks.kernel_cache import (
+from tasks.kernel_warmup import list_cached, main
+from tasks.shipped_kernels import (
     BASELINES,
     choose_baseline,
     read_cpu_flags,
     use_shipped_kernels,
 )
-from tasks.kernel_warmup import list_cached, main
 
 V3 = BASELINES["x86-64-v3"]
 V4 = BASELINES["x86-64-v4"]
@@ -78,7 +78,7 @@ def test_shipped_kernels_are_seen_in_a_folder_that_can_be_written(shipped: Path)
 def test_a_processor_that_runs_no_baseline_compiles_for_itself(
     shipped: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.kernel_cache.read_cpu_flags", frozenset)
+    monkeypatch.setattr("tasks.shipped_kernels.read_cpu_flags", frozenset)
     environ = {"NUMBA_CACHE_DIR": str(shipped)}
     assert use_shipped_kernels(environ) is None
     assert list(Path(environ["NUMBA_CACHE_DIR"]).iterdir()) == []
