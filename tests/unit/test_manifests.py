@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import fields
+from functools import cache
 from pathlib import Path
 
 import kubernetes_validate
@@ -45,6 +47,13 @@ def objects(
     return build_with(tmp_path_factory.mktemp("options"), *OPTIONS)
 
 
+@cache
+def validate_once(text: str) -> None:
+    """Validate an object that several overlays have in common."""
+    for version in VERSIONS:
+        kubernetes_validate.validate(json.loads(text), version, strict=True)
+
+
 @pytest.fixture
 def production() -> list[Manifest]:
     return build_overlay("production")
@@ -53,8 +62,7 @@ def production() -> list[Manifest]:
 def test_every_object_is_true_to_the_published_schemas(objects: list[Manifest]) -> None:
     for item in objects:
         if item["kind"] not in FOREIGN:
-            for version in VERSIONS:
-                kubernetes_validate.validate(item, version, strict=True)
+            validate_once(json.dumps(item))
 
 
 def test_the_check_against_the_schemas_finds_a_misspelt_field(production: list[Manifest]) -> None:
