@@ -83,9 +83,9 @@ def _run_step(target: Path, baseline: str, words: list[str]) -> None:
 
 def _find_signatures(rules: Sequence[str], *, sweeps: bool) -> list[tuple[str, str, Any]]:
     """Compute what is warmed, and return the signatures that came up."""
-    from tasks.worker import warm_kernels
+    from tasks.worker import compute_made_up
 
-    warm_kernels(rules, sweeps=sweeps)
+    compute_made_up(tuple(rules), sweeps=sweeps)
     return [
         (module, name, signature)
         for module, name, kernel in _list_kernels()

@@ -10,7 +10,6 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -258,18 +257,24 @@ def _is_writable(package: Path) -> bool:
     return os.access(cache if cache.is_dir() else package, os.W_OK)
 
 
-def warm_kernels(names: Sequence[str] = (), *, sweeps: bool = True) -> None:
+def warm_kernels() -> None:
     """Load, or compile once per machine, every kernel that a run or a sweep needs.
 
     Computes each registered rule on a few made-up bars, in the parent: forked processes, also those
     that replace a killed one, start warm and share the memory.
+    """
+    compute_made_up()
+
+
+def compute_made_up(names: tuple[str, ...] = (), *, sweeps: bool = True) -> None:
+    """Compute rules on made-up bars for the sake of what is compiled.
 
     Parameters
     ----------
-    names : sequence of str
-        Rules that are warmed; by default all.
+    names : tuple of str
+        By default all rules.
     sweeps : bool
-        Whether sweeps are, too.
+        Whether two combinations of each are computed, too.
     """
     import numpy as np
 
