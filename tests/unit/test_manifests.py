@@ -25,6 +25,7 @@ from tests.support.manifests import (
     list_containers,
     list_pods,
 )
+from tests.support.web import SECRET_KEY, build_web
 
 # The one that this was tried on, the one before, the one after.
 VERSIONS = ("1.35", "1.36", "1.37")
@@ -374,6 +375,26 @@ def test_by_queue_length_or_by_load_a_worker_has_one_autoscaler(tmp_path: Path) 
     scaled = get_one(objects, "ScaledObject", "stock-backtest-worker")["spec"]
     lists = {trigger["metadata"]["listName"] for trigger in scaled["triggers"]}
     assert lists == set(QUEUES)
+
+
+def test_prometheus_asks_pods_by_a_name_that_they_answer_to(tmp_path: Path) -> None:
+    objects = build_with(tmp_path, "monitoring")
+    web = get_one(objects, "Deployment", "stock-backtest-web")["spec"]["template"]["spec"]
+    variables = [variable["name"] for variable in web["containers"][0]["env"]]
+    # The second is made of the first, which Kubernetes wants to be there before.
+    assert variables.index("POD_IP") < variables.index(f"{PREFIX}BIND")
+    bind = web["containers"][0]["env"][variables.index(f"{PREFIX}BIND")]["value"]
+    assert bind == "$(POD_IP):5000"
+    page = build_web(tmp_path, bind="10.1.2.3:5000", secret_key=SECRET_KEY)
+    for host, status in (("10.1.2.3:5000", 200), ("10.1.2.4:5000", 400)):
+        assert page.client.get("/health/live", headers={"Host": host}).status_code == status
+
+
+def test_pods_run_as_the_user_of_the_image(production: list[Manifest]) -> None:
+    user = re.findall(r"^USER (\d+):(\d+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    for name, pod in list_pods(production):
+        security = pod["securityContext"]
+        assert [(str(security["runAsUser"]), str(security["runAsGroup"]))] == user, name
 
 
 def test_nothing_is_called_latest() -> None:
