@@ -63,6 +63,8 @@ bench: $(STAMP)/test ## Measure speed against peers, side by side
 lock: ## Renew the lock files (needs uv)
 	uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-header --no-emit-index-url setup.cfg -o requirements.txt
 	uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --extra test setup.cfg -c requirements.txt -o requirements-test.txt
+	uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --extra notify setup.cfg requirements-image.in -c requirements.txt -o requirements-image.txt
+	echo setuptools | uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate - -o requirements-build.txt
 
 clean: ## Remove everything that can be made again
 	rm -rf $(VENV) build dist *.egg-info .stock-backtest .pytest_cache .mypy_cache .ruff_cache .hypothesis webapp/static/vendor

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 from dataclasses import fields
 from typing import Any
@@ -212,7 +213,9 @@ def _check_kernels() -> tuple[bool, str]:
     from backtest.engine import ENGINE_VERSION
     from backtest.manifest import compute_engine_hash
 
-    return True, f"engine: {ENGINE_VERSION}, {compute_engine_hash()[:12]}"
+    compiled = os.environ.get("NUMBA_CPU_NAME") or "this processor"
+    version = f"{ENGINE_VERSION}, {compute_engine_hash()[:12]}"
+    return True, f"engine: {version}, kernels for {compiled}"
 
 
 def _range(parameter: Parameter) -> str:

@@ -11,6 +11,7 @@ import click
 from backtest.errors import InputError
 from backtest.version import __version__
 from tasks.settings import print_redacted, redact_text
+from tasks.shipped_kernels import use_shipped_kernels
 
 EXIT_DONE, EXIT_FAILED, EXIT_BAD_INPUT, EXIT_UNREACHABLE, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -21,6 +22,7 @@ COMMANDS: Mapping[str, str] = {
     "sweep": "cli.sweep:sweep_command",
     "up": "cli.up:up",
     "web": "cli.processes:web",
+    "flower": "cli.processes:flower",
     "worker": "cli.processes:worker",
     "maintenance": "cli.processes:maintenance",
     "db": "cli.data_commands:db_group",
@@ -33,6 +35,9 @@ COMMANDS: Mapping[str, str] = {
     "audit": "cli.access_commands:audit_command",
     "doctor": "cli.info_commands:doctor_command",
 }
+
+# What loads compiled kernels. The others write nothing anywhere, not even links to them.
+COMPUTING = frozenset({"backtest", "sweep", "worker", "job", "verify", "doctor"})
 
 
 class LazyGroup(click.Group):
@@ -47,6 +52,8 @@ class LazyGroup(click.Group):
         target = COMMANDS.get(cmd_name)
         if target is None:
             return None
+        if cmd_name in COMPUTING:
+            use_shipped_kernels()
         module, _, attribute = target.partition(":")
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command

@@ -1,7 +1,8 @@
-"""One process each, for production: `web`, `worker`, `maintenance`."""
+"""One process each, for production: `web`, `worker`, `maintenance`, `flower`."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -25,6 +26,7 @@ def web(processes: int, threads: int | None) -> None:
     if threads is not None:
         settings = replace(settings, web_threads=threads)
     check_access(settings)
+    check_migrated(settings.database_url)
     environ = {**os.environ, f"{PREFIX}WEB_THREADS": str(settings.web_threads)}
     # By exec and not by import: the command line has loaded things that the web tier does without.
     os.execve(  # noqa: S606
@@ -67,6 +69,26 @@ def find_tokens(database_url: str) -> bool:
         return Store(database).tokens.exist()
     finally:
         database.dispose()
+
+
+def check_migrated(database_url: str) -> None:
+    """Refuse a database of another schema, in one line and before anything is served.
+
+    One that is away is no reason not to start: requests answer 503 until it is back.
+
+    Raises
+    ------
+    SchemaError
+        Naming the command to run.
+    """
+    from storage.database import create_database
+    from storage.errors import StorageUnavailable
+    from storage.schema import check_schema
+
+    database = create_database(database_url)
+    with contextlib.suppress(StorageUnavailable):
+        check_schema(database)
+    database.dispose()
 
 
 def build_web_arguments(settings: Settings, processes: int) -> list[str]:
@@ -146,6 +168,19 @@ def maintenance(once: bool) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, frame: stop.set())
     maintain_forever(store, settings, stop)
+
+
+@click.command()
+@click.option("--address", default="127.0.0.1", show_default=True)
+@click.option("--port", default=5555, show_default=True, type=click.IntRange(1, 65535))
+def flower(address: str, port: int) -> None:
+    """Serve Flower, a live view of workers and tasks, to whoever has a token."""
+    settings = load_service_settings()
+    check_exposure(settings, "--address", address, lambda: find_tokens(settings.database_url))
+    check_migrated(settings.database_url)
+    # By exec, as for the page: it stays as small as what it imports itself.
+    command = [sys.executable, "-P", "-m", "tasks.flower_app"]
+    os.execv(sys.executable, [*command, "--address", address, "--port", str(port)])  # noqa: S606
 
 
 def load_service_settings() -> Settings:

@@ -162,6 +162,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
             values[name] = _parse_setting(hints[name], text)
         except ValueError as error:
             errors.append(FieldError(variable, text, str(error)))
+    errors += _check_placeholders(values)
     errors += _check_ranges(values)
     if values.get("executor") == "kubernetes":
         errors.append(
@@ -170,6 +171,19 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     if errors:
         raise InputError(errors)
     return Settings(**values)
+
+
+# What a template has where a secret belongs.
+_PLACEHOLDER = re.compile(r"replace[-_ ]?me|change[-_ ]?me", re.IGNORECASE)
+
+
+def _check_placeholders(values: Mapping[str, Any]) -> list[FieldError]:
+    message = "still holds the placeholder of its template; fill in the real value"
+    return [
+        FieldError(f"{PREFIX}{name.upper()}", "(hidden)", message)
+        for name in ("database_url", "broker_url", "secret_key", "token", "notify_urls")
+        if _PLACEHOLDER.search(str(values.get(name, "")))
+    ]
 
 
 def _check_ranges(values: Mapping[str, Any]) -> list[FieldError]:

@@ -257,8 +257,8 @@ def build_local_sweep_spec(
     return pin_sweep_request(request, refs)
 
 
-def warm_sweep_kernels() -> None:
-    """Load, or compile once per machine, what sweeps of every registered rule need.
+def warm_sweep_kernels(names: Sequence[str] = ()) -> None:
+    """Load, or compile once per machine, what sweeps of every registered rule, or of `names`, need.
 
     Computes two combinations of each on made-up bars: cheap once kernels are cached on disk.
     """
@@ -268,6 +268,8 @@ def warm_sweep_kernels() -> None:
     close = 100.0 + 10.0 * np.sin(np.arange(n_bars) / 5.0)
     loaded = build_bars(timestamps, close, close + 1.0, close - 1.0, close)
     for rule in list_rules():
+        if names and rule.metadata.name not in names:
+            continue
         request = parse_sweep_request(
             {"dataset": "WARM", "rule": rule.metadata.name, "trading": {"stop_loss": "off,0.05"}}
         )

@@ -263,6 +263,19 @@ def warm_kernels() -> None:
     Computes each registered rule on a few made-up bars, in the parent: forked processes, also those
     that replace a killed one, start warm and share the memory.
     """
+    compute_made_up()
+
+
+def compute_made_up(names: tuple[str, ...] = (), *, sweeps: bool = True) -> None:
+    """Compute rules on made-up bars for the sake of what is compiled.
+
+    Parameters
+    ----------
+    names : tuple of str
+        By default all rules.
+    sweeps : bool
+        Whether two combinations of each are computed, too.
+    """
     import numpy as np
 
     from backtest.bars import build_bars
@@ -277,9 +290,12 @@ def warm_kernels() -> None:
     close = 100.0 + 10.0 * np.sin(np.arange(n_bars) / 5.0)
     bars, warnings = build_bars(timestamps, close, close + 1.0, close - 1.0, close)
     for rule in list_rules():
+        if names and rule.metadata.name not in names:
+            continue
         request = parse_run_request({"dataset": "WARM", "rule": rule.metadata.name})
         try:
             compute_run(build_local_run_spec(request, "WARM", bars), bars, warnings)
         except Exception:  # of a rule that somebody added: its own runs fail, others go on
             log.exception("rule_not_warmed", rule=rule.metadata.name)
-    warm_sweep_kernels()
+    if sweeps:
+        warm_sweep_kernels(names)

@@ -105,6 +105,17 @@ def test_the_whole_platform_does_not_start_on_the_network_without_configuration(
     assert not (tmp_path / "s" / "stock_backtest.db").exists()
 
 
+@pytest.mark.parametrize("command", [[*WEB[:-1], "web"], [*WEB[:-1], "flower"]])
+def test_on_a_database_without_its_schema_nothing_is_served_and_one_line_says_so(
+    tmp_path: Path, command: list[str]
+) -> None:
+    environ = build_environ(tmp_path, AUTH="token", SECRET_KEY=SECRET_KEY)
+    environ[PREFIX + "DATABASE_URL"] = f"sqlite:///{tmp_path}/empty.db"
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 3
+    assert done.stderr == "error: the database is empty; run `stock-backtest db upgrade`\n"
+
+
 def test_gunicorn_itself_binds_nothing_but_what_the_page_was_told(tmp_path: Path) -> None:
     environ = build_environ(tmp_path, BIND="127.0.0.1:5000")
     done = subprocess.run(

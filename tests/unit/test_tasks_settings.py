@@ -39,6 +39,17 @@ def test_every_bad_variable_is_named_at_once() -> None:
     }
 
 
+@pytest.mark.parametrize("text", ["replace-me", "redis://:REPLACE_ME@host/0", "change me " * 4])
+@pytest.mark.parametrize("name", ["DATABASE_URL", "BROKER_URL", "SECRET_KEY"])
+def test_a_placeholder_of_a_template_is_no_secret(name: str, text: str) -> None:
+    with pytest.raises(InputError) as caught:
+        load_settings({f"STOCK_BACKTEST_{name}": text})
+    assert str(caught.value).startswith(
+        f"STOCK_BACKTEST_{name} = '(hidden)': still holds the place"
+    )
+    assert text not in str(caught.value)
+
+
 def test_a_printed_url_has_no_password() -> None:
     assert redact_url("redis://:secret@host:1/0") == "redis://:***@host:1/0"
     assert redact_url("sqlite:////a/b.db") == "sqlite:////a/b.db"
