@@ -8,6 +8,7 @@ from itertools import count
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 from sqlalchemy import delete as delete_from
 
+from storage.abandonment import RunAbandonment
 from storage.errors import IdempotencyConflict, UnknownDataset
 from storage.models import (
     dataset_contents,
@@ -25,7 +26,7 @@ from storage.run_tags import check_key, clean_tags
 from storage.sql_types import database_time
 
 
-class RunRepository(RunLeases, RunResults):
+class RunRepository(RunLeases, RunResults, RunAbandonment):
     """Operations on runs; see `Repository`."""
 
     def insert(self, new: NewRun) -> RunRecord:
