@@ -68,7 +68,6 @@ bench: $(STAMP)/test ## Measure speed against peers, side by side
 
 lock: ## Renew the lock files (needs uv)
 	uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-header --no-emit-index-url setup.cfg -o requirements.txt
-	uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --extra kubernetes setup.cfg -c requirements.txt -o requirements-kubernetes.txt
 	uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --extra test setup.cfg -c requirements.txt -o requirements-test.txt
 
 clean: ## Remove everything that can be made again

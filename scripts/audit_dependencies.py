@@ -17,12 +17,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-LOCK_FILES = (
-    "requirements.txt",
-    "requirements-kubernetes.txt",
-    "requirements-test.txt",
-    "requirements-assets.txt",
-)
+LOCK_FILES = ("requirements.txt", "requirements-test.txt", "requirements-assets.txt")
 # Permissive, or weak copyleft that stays within its own files (MPL).
 ALLOWED = re.compile(
     r"MIT|BSD|Apache|Python Software Foundation|PSF|MPL|Mozilla Public|HPND|ISC|Zlib|0BSD|CC0|"

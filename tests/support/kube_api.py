@@ -7,8 +7,10 @@ does on a real server that has no machines.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -57,7 +59,7 @@ class KubeApi:
         self.page_limit = 500
         self.n_expired = 0  # pages that are answered with 410
         self._stop = threading.Event()
-        self._server: ThreadingHTTPServer | None = None
+        self._server: _Server | None = None
         self._port = 0
         self.start()
         self._controller = threading.Thread(target=self._control, daemon=True)
@@ -73,8 +75,7 @@ class KubeApi:
         class Handler(_Handler):
             kube = api
 
-        server = ThreadingHTTPServer(("127.0.0.1", self._port), Handler)
-        server.daemon_threads = True
+        server = _Server(("127.0.0.1", self._port), Handler)
         self._port = server.server_address[1]
         self._server = server
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
@@ -84,6 +85,7 @@ class KubeApi:
         assert self._server is not None
         self._server.shutdown()
         self._server.server_close()
+        self._server.cut()
         self._server = None
 
     def close(self) -> None:
@@ -242,6 +244,31 @@ class KubeApi:
         if start + size < len(found):
             metadata["continue"] = str(start + size)
         return {"kind": "JobList", "metadata": metadata, "items": copy.deepcopy(page)}
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, *args: Any) -> None:
+        self.open: set[socket.socket] = set()
+        super().__init__(*args)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self.open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self.open.discard(request)
+        super().shutdown_request(request)
+
+    def cut(self) -> None:
+        """End connections that are kept alive, as a process that ends does."""
+        for connection in list(self.open):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def handle_error(self, *args: object) -> None:
+        """Say nothing of clients that went away."""
 
 
 class _Handler(BaseHTTPRequestHandler):

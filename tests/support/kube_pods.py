@@ -17,10 +17,47 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
+import orjson
+import urllib3
 
+from tasks.executors.kubernetes.lean_client import load_client
 from tasks.process_guard import build_child_guard
 from tasks.settings import PREFIX
+
+_COMPONENT = "app.kubernetes.io/component"
+
+
+class KubeAdmin:
+    """Whom a kubeconfig names, who may look at pods and say what became of them."""
+
+    def __init__(self, kubeconfig: Path) -> None:
+        client = load_client()
+        configuration = client.configuration()
+        configuration.retries = False
+        client.load_kubeconfig(str(kubeconfig), client_configuration=configuration)
+        self._api, self._error = client.api_client(configuration), client.api_exception
+
+    def ask(self, method: str, path: str, body: Any = None, kind: str = "") -> tuple[int, Any]:
+        """Return status and document; status 0 if nobody answers."""
+        headers = {"Content-Type": kind or "application/json", "Accept": "application/json"}
+        try:
+            answer = self._api.call_api(
+                path,
+                method,
+                header_params=headers,
+                body=body,
+                auth_settings=["BearerToken"],
+                _preload_content=False,
+                _return_http_data_only=True,
+            )
+        except self._error as error:
+            return int(error.status), None
+        except urllib3.exceptions.HTTPError:
+            return 0, None
+        return answer.status, orjson.loads(answer.read(cache_content=True))
+
+    def close(self) -> None:
+        self._api.rest_client.pool_manager.clear()
 
 
 class PodPlayer:
@@ -28,7 +65,7 @@ class PodPlayer:
 
     Parameters
     ----------
-    client : httpx.Client
+    admin : KubeAdmin
         Of somebody who may list pods and patch their status.
     secrets : mapping of str to str
         What the key of a `secretKeyRef` holds.
@@ -40,17 +77,17 @@ class PodPlayer:
 
     def __init__(
         self,
-        client: httpx.Client,
+        admin: KubeAdmin,
         namespace: str,
         secrets: Mapping[str, str],
         log: Path,
         overrides: Mapping[str, str] | None = None,
         concurrency: int = 2,
     ) -> None:
-        self._client, self._secrets, self._log = client, secrets, log
+        self._admin, self._secrets, self._log = admin, secrets, log
         self._pods = f"/api/v1/namespaces/{namespace}/pods"
         self._overrides = dict(overrides or {})
-        self._concurrency = concurrency
+        self.concurrency = concurrency
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.module = "cli.main"
         self.exit_codes: list[int] = []
@@ -66,6 +103,7 @@ class PodPlayer:
         for process in self.processes.values():
             process.kill()
             process.wait()
+        self._admin.close()
 
     def kill_one(self) -> bool:
         """Kill a pod's process as a machine that goes down would."""
@@ -77,13 +115,14 @@ class PodPlayer:
 
     def _play(self) -> None:
         while not self._stop.wait(0.05):
-            try:
-                answer = self._client.get(self._pods)
-            except httpx.TransportError:
+            status, found = self._admin.ask("GET", self._pods)
+            if status != 200:
                 continue  # the API server is away
-            if answer.status_code != 200:
-                continue
-            pods = {pod["metadata"]["name"]: pod for pod in answer.json()["items"]}
+            pods = {
+                pod["metadata"]["name"]: pod
+                for pod in found["items"]
+                if pod["metadata"].get("labels", {}).get(_COMPONENT) == "job"
+            }
             for name, process in list(self.processes.items()):
                 code = process.poll()
                 if name not in pods or pods[name]["metadata"].get("deletionTimestamp"):
@@ -95,7 +134,7 @@ class PodPlayer:
                     self.exit_codes.append(code)
                     del self.processes[name]
             for name, pod in pods.items():
-                if len(self.processes) >= self._concurrency:
+                if len(self.processes) >= self.concurrency:
                     break
                 if pod["status"].get("phase") == "Pending" and name not in self.processes:
                     self._run(name, pod)
@@ -141,14 +180,9 @@ class PodPlayer:
         return self._patch(name, status)
 
     def _patch(self, name: str, status: dict[str, Any]) -> bool:
-        headers = {"Content-Type": "application/merge-patch+json"}
-        try:
-            answer = self._client.patch(
-                f"{self._pods}/{name}/status", json={"status": status}, headers=headers
-            )
-        except httpx.TransportError:
-            return False
-        return answer.status_code in (200, 404)
+        kind = "application/merge-patch+json"
+        path = f"{self._pods}/{name}/status"
+        return self._admin.ask("PATCH", path, {"status": status}, kind)[0] in (200, 404)
 
 
 @contextmanager

@@ -97,6 +97,15 @@ def check_access(environ: dict[str, str] | os._Environ[str]) -> None:
         )
 
 
+def has_access(environ: dict[str, str] | os._Environ[str]) -> bool:
+    """Return whether this process was given a way to the API server; workers are not."""
+    try:
+        check_access(environ)
+    except InputError:
+        return False
+    return True
+
+
 class Cluster:
     """Jobs in one namespace; every method may be called from any thread."""
 
@@ -204,6 +213,13 @@ class Cluster:
         user = (document.get("status") or {}).get("userInfo") or {}
         return str(user.get("username") or "system:anonymous")
 
+    def close(self) -> None:
+        """Close what is connected; the next call connects anew."""
+        with self._lock:
+            api, self._api = self._api, None
+        if api is not None:
+            api.api_client.rest_client.pool_manager.clear()
+
     def _connect(self) -> Any:
         if self._api is not None:
             return self._api
@@ -273,6 +289,7 @@ class Cluster:
             except (urllib3.exceptions.HTTPError, OSError) as error:
                 trouble = ClusterUnavailable(f"the API server cannot be reached: {_name(error)}")
             else:
+                answer.read(cache_content=True)  # else its connection could not be used again
                 self.last_answer = time.monotonic()
                 return answer
             pause = max(least, wait * random.uniform(0.5, 1.5))  # noqa: S311  # jitter

@@ -21,13 +21,16 @@ from tasks.executors.kubernetes.cluster import (
     ClusterError,
     ClusterUnavailable,
     check_access,
+    has_access,
 )
 from tasks.executors.kubernetes.jobs import (
     build_job_name,
     build_manifest,
+    build_selector,
     build_spec,
     check_image,
     compute_completions,
+    compute_instance,
 )
 from tasks.executors.kubernetes.reconcile import Reconciler, ReconcileReport, bind_work
 from tasks.executors.port import RESEND_SECONDS, ExecutorHealth, ExecutorUnavailable, WorkKind
@@ -73,6 +76,7 @@ class KubernetesExecutor:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.cluster = Cluster(settings)
+        self._has_access = has_access(os.environ)
         self._lock = threading.Lock()
         self._trouble: ClusterError | None = None
         self._refuse_until = 0.0
@@ -116,6 +120,8 @@ class KubernetesExecutor:
         return self._try_create(store, "query", query_id)
 
     def _try_create(self, store: Store, kind: WorkKind, work_id: str) -> bool:
+        if not self._has_access:
+            return False  # a process that only maintains: web processes find what is queued
         with bind_work(kind, work_id):
             try:
                 self.create(store, kind, work_id, patience=IMPATIENT)
@@ -247,6 +253,10 @@ class KubernetesExecutor:
                     self._ended.pop((kind, work_id), None)  # it may go on, and end again
                 else:
                     self._ended[kind, work_id] = True
+
+    def build_selector(self) -> str:
+        """Return what selects the Jobs of this platform."""
+        return build_selector(compute_instance(self._settings.database_url))
 
     def _build_reconciler(self, store: Store) -> Reconciler:
         def send(kind: WorkKind, work_id: str, restarts: int) -> bool:
