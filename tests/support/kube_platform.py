@@ -52,9 +52,7 @@ class KubePlatform:
 
     def list_jobs(self) -> dict[str, Any]:
         namespace = self.executor.cluster.namespace
-        _, found = KubeAdmin(self.kubeconfig).ask(
-            "GET", f"/apis/batch/v1/namespaces/{namespace}/jobs"
-        )
+        _, found = self.admin.ask("GET", f"/apis/batch/v1/namespaces/{namespace}/jobs")
         mine = self.executor.build_selector().split("=")[-1]
         return {
             job["metadata"]["name"]: job
