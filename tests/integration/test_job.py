@@ -192,9 +192,9 @@ def test_a_pod_whose_file_system_is_read_only_compiles_nothing(
     scratch.mkdir()
     ship_kernels(shipped)
     more = {"NUMBA_CACHE_DIR": str(shipped), "TMPDIR": str(scratch), "NUMBA_DEBUG_CACHE": "1"}
+    command = ("unshare", "--mount", "sh", "-c", READ_ONLY, "sh")
     done = subprocess.run(
-        ["unshare", "--mount", "sh", "-c", READ_ONLY, "sh", sys.executable, "-m", "tasks.job"]
-        + [second],
+        [*command, sys.executable, "-m", "tasks.job", second],
         env=build_environ(web, SHIPPED=str(shipped), **more),
         capture_output=True,
         text=True,

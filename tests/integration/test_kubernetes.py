@@ -15,19 +15,22 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import update
 
+from storage.models import runs
 from storage.store import Store
 from tasks.executors.kubernetes.jobs import build_job_name
 from tasks.settings import Settings
 from tests.support.kube_api import WEB_USER
 from tests.support.kube_platform import REAL_CLUSTER, KubePlatform, run_kube_platform
 from tests.support.mariadb import MariaDbServer
+from tests.support.model_base import write
 from tests.support.processes import wait_until
 from tests.support.web import RUN, submit
 from tests.support.worker import ServiceProcess
 
 pytestmark = pytest.mark.timeout(600)
-N_RUNS = 50 if REAL_CLUSTER else 6
+N_RUNS = 50 if REAL_CLUSTER else 4
 SWEEP: dict[str, Any] = {
     "dataset": "WALK",
     "rule": "rsi",
@@ -66,7 +69,6 @@ def test_many_runs_and_a_sweep_give_what_one_process_gives_and_leave_no_job(
     assert record.state == "succeeded", record.error
     assert platform.list_jobs() == {}
     assert record.result_sha256 == compute_alone(platform, SWEEP)
-    assert set(platform.player.exit_codes) == {0}
 
 
 def compute_alone(platform: KubePlatform, request: dict[str, Any]) -> str:
@@ -98,17 +100,14 @@ def test_a_question_about_a_sweep_is_answered_by_a_job(platform: KubePlatform) -
 
 
 def test_a_run_that_fails_leaves_its_job_for_a_day(platform: KubePlatform) -> None:
+    platform.player.concurrency, n_pods = 0, platform.player.concurrency
     run_id = submit(platform.web, params={"window": 77})
     # As of a release that could still read it: the pod finds what it cannot compute.
-    from sqlalchemy import update
-
-    from storage.models import runs
-    from tests.support.model_base import write
-
     record = platform.store.runs.get(run_id)
     assert record is not None
     spec = {**record.spec, "params": {"window": -1}}
     write(platform.store, update(runs).where(runs.c.run_id == run_id).values(spec=spec))
+    platform.player.concurrency = n_pods
     platform.settle([run_id])
     failed = platform.store.runs.get(run_id)
     assert failed is not None
