@@ -7,7 +7,7 @@ STAMP := $(VENV)/.stamps
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test chaos lint audit format bench lock clean system-packages
+.PHONY: help install run test test-k8s chaos lint audit format bench lock clean system-packages
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
@@ -37,6 +37,12 @@ system-packages:
 test: $(STAMP)/test system-packages ## Run all tests but the slow chaos suite
 	$(BIN)/python -m pytest tests --ignore=tests/chaos -n $(JOBS) --dist loadfile $(PYTEST_FLAGS)
 
+# KUBECONFIG names the cluster; its context names a namespace in which Jobs may be created, deleted,
+# and given a played pod.
+test-k8s: $(STAMP)/test ## Run the Kubernetes suite against the cluster of KUBECONFIG
+	@test -n "$$KUBECONFIG" || { echo "no cluster is configured: let KUBECONFIG name a kubeconfig; nothing was run"; exit 2; }
+	$(BIN)/python -m pytest tests/integration/test_kubernetes.py $(PYTEST_FLAGS)
+
 chaos: $(STAMP)/test system-packages ## Break things on purpose; REPORT=docs/reliability.md writes what was seen
 	$(BIN)/python -m pytest tests/chaos $(if $(REPORT),--reliability-report=$(REPORT)) $(PYTEST_FLAGS)
 
@@ -63,7 +69,7 @@ bench: $(STAMP)/test ## Measure speed against peers, side by side
 lock: ## Renew the lock files (needs uv)
 	uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-header --no-emit-index-url setup.cfg -o requirements.txt
 	uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --extra test setup.cfg -c requirements.txt -o requirements-test.txt
-	uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --extra notify setup.cfg requirements-image.in -c requirements.txt -o requirements-image.txt
+	uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --extra notify --extra kubernetes setup.cfg requirements-image.in -c requirements.txt -o requirements-image.txt
 	echo setuptools | uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate - -o requirements-build.txt
 
 clean: ## Remove everything that can be made again

@@ -8,6 +8,7 @@ from typing import Any
 from gunicorn.glogging import Logger  # type: ignore[import-untyped]
 
 from backtest.errors import InputError
+from tasks.executors import get_executor
 from tasks.exposure import choose_mode
 from tasks.logs import configure_logging
 from tasks.process_guard import die_with_parent
@@ -64,3 +65,8 @@ def post_fork(server: Any, worker: Any) -> None:
     """Tie each process to the main one, and keep it small."""
     die_with_parent(worker.ppid)
     limit_heap_growth()
+
+
+def post_worker_init(worker: Any) -> None:
+    """Let the executor begin what it does in the background, if it does anything."""
+    get_executor(load_settings()).start()

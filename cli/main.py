@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, str] = {
     "flower": "cli.processes:flower",
     "worker": "cli.processes:worker",
     "maintenance": "cli.processes:maintenance",
+    "job": "cli.job:job",
     "db": "cli.data_commands:db_group",
     "dataset": "cli.data_commands:dataset_group",
     "run": "cli.data_commands:run_group",

@@ -13,6 +13,7 @@ import click
 
 from backtest.errors import InputError
 from cli.failures import CheckFailed
+from tasks.executors import check_executor
 from tasks.exposure import AccessMode, check_exposure, check_secret_key
 from tasks.settings import PREFIX, Settings, load_settings
 
@@ -25,6 +26,7 @@ def web(processes: int, threads: int | None) -> None:
     settings = load_service_settings()
     if threads is not None:
         settings = replace(settings, web_threads=threads)
+    check_executor(settings)
     check_access(settings)
     check_migrated(settings.database_url)
     environ = {**os.environ, f"{PREFIX}WEB_THREADS": str(settings.web_threads)}
@@ -124,6 +126,8 @@ def build_web_arguments(settings: Settings, processes: int) -> list[str]:
 def worker(concurrency: int | None, name: str, check: bool) -> None:
     """Execute runs and sweeps from their queues, runs first."""
     settings = load_service_settings()
+    if not settings.broker_url:
+        raise InputError.of("STOCK_BACKTEST_BROKER_URL", None, "is not set; workers need a broker")
     if check:
         _check_worker(settings, name)
         return
@@ -184,7 +188,7 @@ def flower(address: str, port: int) -> None:
 
 
 def load_service_settings() -> Settings:
-    """Read the settings of a process that needs both database and broker.
+    """Read the settings of a process that needs a database, and a broker if there are workers.
 
     Raises
     ------
@@ -200,7 +204,7 @@ def load_service_settings() -> Settings:
         ),
         ("BROKER_URL", settings.broker_url, "redis://:password@host:6379/0"),
     ):
-        if not value:
+        if not value and (name != "BROKER_URL" or settings.executor == "celery"):
             raise InputError.of(
                 f"STOCK_BACKTEST_{name}",
                 None,

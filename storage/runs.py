@@ -9,6 +9,7 @@ from itertools import count
 from sqlalchemy import Connection, Engine, func, select, update
 from sqlalchemy import delete as delete_from
 
+from storage.abandonment import RunAbandonment
 from storage.grouping import Grouping
 from storage.models import run_tags, runs
 from storage.records import TERMINAL_STATES, NewRun, Page, RunFilter, RunRecord
@@ -22,7 +23,7 @@ from storage.run_tags import check_key, clean_tags
 from storage.sql_types import database_time
 
 
-class RunRepository(RunLeases, RunResults):
+class RunRepository(RunLeases, RunResults, RunAbandonment):
     """Operations on runs; see `Repository`."""
 
     def __init__(self, engine: Engine) -> None:

@@ -9,6 +9,7 @@ from functools import partial
 from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy import delete as delete_from
 
+from storage.abandonment import SweepAbandonment
 from storage.errors import IdempotencyConflict, UnknownDataset
 from storage.models import MAX_SYMBOL_LENGTH, dataset_contents
 from storage.repository import delete_unused_content
@@ -54,6 +55,7 @@ class SweepRepository(
     SweepFinals,
     SweepNotices,
     SweepQueries,
+    SweepAbandonment,
 ):
     """Operations on sweeps; see `Repository`."""
 

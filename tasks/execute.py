@@ -17,11 +17,11 @@ from backtest.errors import InputError
 from rules.spec import RunSpec
 from storage.errors import StorageUnavailable
 from tasks.compute import compute_run
+from tasks.executors import get_executor
 from tasks.logs import bind_run, get_logger
 from tasks.measures import ATTEMPTS, DUPLICATES, RUN_SECONDS, count, observe
 from tasks.patience import is_stopping, persist
 from tasks.settings import Settings
-from tasks.submit import dispatch_run
 
 if TYPE_CHECKING:
     from adapters.adapter import RunOutcome
@@ -197,7 +197,6 @@ def _execute_claim(store: Store, settings: Settings, claim: Claim, cache: BarsCa
     except SystemExit:
         if is_stopping() and store.runs.give_back(claim.run_id, claim.attempt):
             log.info("run_given_back", state="queued", reason="this worker stops")
-            dispatch_run(store, settings, claim.run_id)
         raise
     except StorageUnavailable:
         raise
@@ -225,8 +224,8 @@ def _execute_claim(store: Store, settings: Settings, claim: Claim, cache: BarsCa
             settings,
             claim,
             "internal",
-            f"unexpected {type(error).__name__}: {error}; the worker's log has the traceback "
-            f"under this run_id",
+            f"unexpected {type(error).__name__}: {error}; for its traceback: "
+            f"{get_executor(settings).describe_log('run', claim.run_id)}",
         )
         raise
     if not saved:

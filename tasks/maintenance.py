@@ -17,19 +17,15 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import orjson
-import redis
-
 from storage.database import create_database
 from storage.errors import SchemaError, StorageUnavailable
 from storage.store import Store
+from tasks.executors import get_executor
 from tasks.logs import bind_run, bind_sweep, get_logger
 from tasks.measures import REPAIRS, count
-from tasks.messages import RUN_QUEUE, SWEEP_QUEUE
 from tasks.notify import Notifier
 from tasks.settings import Settings
 from tasks.submit import dispatch_run
-from tasks.sweep_queue import RESEND_SECONDS, dispatch_query, dispatch_sweep
 
 if TYPE_CHECKING:
     from storage.sweep_control import LostChunks
@@ -38,8 +34,6 @@ log = get_logger(__name__)
 
 # Younger rows are still in the hands of whoever submits them.
 _UNSENT_AFTER_SECONDS = 2.0
-# Between the broker handing over a message and the worker's claim a run is queued but in no queue.
-_LOST_AFTER_SECONDS = 10.0
 # Charts follow their result within a second or so; after the latter they are given up.
 _CHARTS_AFTER_SECONDS, _CHARTS_UNTIL_SECONDS = 30.0, 600.0
 _BATCH = 1000
@@ -97,7 +91,7 @@ def run_maintenance_pass(store: Store, settings: Settings) -> MaintenanceReport:
     waiting = [
         *requeued,
         *store.runs.list_unsent(_UNSENT_AFTER_SECONDS, _BATCH),
-        *_find_lost(store, settings),
+        *get_executor(settings).find_lost_runs(store),
         *store.runs.list_chartless(_CHARTS_AFTER_SECONDS, _CHARTS_UNTIL_SECONDS, _BATCH),
     ]
     for run_id in dict.fromkeys(waiting):
@@ -127,10 +121,7 @@ def _count_repairs(store: Store, report: MaintenanceReport) -> None:
 
 
 def _maintain_sweeps(store: Store, settings: Settings) -> LostChunks:
-    """Free chunks of dead workers; send what is due for every sweep that goes on.
-
-    A sweep whose last worker died after its last chunk is finalised by the same way.
-    """
+    """Free chunks of dead workers; send what is due for every sweep that goes on."""
     lost = store.sweeps.expire_chunks(settings.max_attempts)
     for sweep_id, idx in lost.requeued:
         with bind_sweep(sweep_id, chunk=idx):
@@ -138,31 +129,8 @@ def _maintain_sweeps(store: Store, settings: Settings) -> LostChunks:
     for sweep_id, idx in lost.failed:
         with bind_sweep(sweep_id, chunk=idx):
             log.error("chunk_given_up", chunk_state="failed", reason=_LOST_ON_EVERY)
-    if settings.executor == "inline":
-        return lost
-    _release_lost_chunks(store, settings)
-    for sweep_id in store.sweeps.list_active(_BATCH):
-        if not dispatch_sweep(store, settings, sweep_id):
-            break  # the broker is down
-    else:
-        for query_id in store.sweeps.list_due_queries(RESEND_SECONDS, _BATCH):
-            if not dispatch_query(store, settings, query_id):
-                break
+    get_executor(settings).repair_sweeps(store)
     return lost
-
-
-def _release_lost_chunks(store: Store, settings: Settings) -> None:
-    # Compared with the queue alone: what a worker has taken is claimed within milliseconds, so a
-    # chunk that waits for seconds has its message in the queue, or nowhere.
-    n_waiting = store.sweeps.count_overdue(RESEND_SECONDS)
-    if n_waiting == 0:
-        return
-    found = _count_broker(settings, SWEEP_QUEUE)
-    if found is None or found[0] >= n_waiting:
-        return
-    n_released = store.sweeps.release_overdue(RESEND_SECONDS)
-    count(store, REPAIRS, "chunk_released", n=n_released)
-    log.warning("chunks_lost_by_broker", n_chunks=n_released, n_messages=found[0])
 
 
 def maintain_forever(store: Store, settings: Settings, stop: threading.Event) -> None:
@@ -240,32 +208,6 @@ def start_maintenance(settings: Settings) -> None:
     ).start()
 
 
-def count_messages(settings: Settings, queue: str = RUN_QUEUE) -> int | None:
-    """Return how many messages of a queue the broker holds, waiting or handed out.
-
-    None if the broker is silent.
-    """
-    found = _count_broker(settings, queue)
-    return None if found is None else sum(found)
-
-
-def _count_broker(settings: Settings, queue: str) -> tuple[int, int] | None:
-    """Return how many messages of a queue wait, and how many are handed out."""
-    timeout = settings.broker_timeout_seconds
-    client = redis.Redis.from_url(
-        settings.broker_url, socket_timeout=timeout, socket_connect_timeout=timeout
-    )
-    try:
-        with client, client.pipeline(transaction=True) as pipeline:
-            pipeline.llen(queue)
-            pipeline.hvals("unacked")  # one per process that works
-            waiting, handed_out = pipeline.execute()
-    except redis.RedisError:
-        return None
-    # As Kombu writes them: [message, exchange, routing key].
-    return int(waiting), sum(orjson.loads(item)[2] == queue for item in handed_out)
-
-
 def _purge(store: Store, settings: Settings) -> int:
     store.sweeps.purge_deleted(_PURGE_SECONDS)
     if settings.audit_days > 0:
@@ -284,19 +226,3 @@ def _purge(store: Store, settings: Settings) -> int:
             retention_days=settings.retention_days,
         )
     return n_runs + n_sweeps
-
-
-def _find_lost(store: Store, settings: Settings) -> list[str]:
-    # A broker that lost its data says nothing; it only has fewer messages than there are runs.
-    if settings.executor != "celery":
-        return []
-    n_overdue = store.runs.count_undelivered(_LOST_AFTER_SECONDS)
-    if n_overdue == 0:
-        return []
-    # What is handed out does not count. A message that a worker took is claimed within
-    # milliseconds, and one that a dead worker took stays handed out for a minute, or, if its clock
-    # was ahead, for hours.
-    found = _count_broker(settings, RUN_QUEUE)
-    if found is None or found[0] >= n_overdue:
-        return []
-    return list(store.runs.list_undelivered(_LOST_AFTER_SECONDS, _BATCH))

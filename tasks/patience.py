@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -14,6 +16,7 @@ log = get_logger(__name__)
 
 T = TypeVar("T")
 
+_TOLD = threading.Event()
 _FIRST_WAIT_SECONDS, _MAX_WAIT_SECONDS = 0.1, 2.0
 
 
@@ -50,8 +53,14 @@ def persist(save: Callable[[], T], settings: Settings) -> T:
         return saved
 
 
-def is_stopping() -> bool:
-    """Return whether this pool process was told to end, so that a `SystemExit` means that."""
-    from billiard.common import terminate_handler_fired
+def tell_to_stop() -> None:
+    """Note that this process was told to end, for a process that is none of Celery's."""
+    _TOLD.set()
 
-    return bool(terminate_handler_fired())
+
+def is_stopping() -> bool:
+    """Return whether this process was told to end, so that a `SystemExit` means that."""
+    if _TOLD.is_set():
+        return True
+    billiard = sys.modules.get("billiard.common")  # of a pool's process, whose handler it is
+    return billiard is not None and bool(billiard.terminate_handler_fired())

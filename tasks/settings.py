@@ -15,6 +15,18 @@ from typing import Any, Literal, get_args, get_type_hints
 from backtest.errors import FieldError, InputError
 
 PREFIX = "STOCK_BACKTEST_"
+_AT_LEAST_ONE = (
+    "session_hours",
+    "max_login_failures",
+    "web_threads",
+    "kubernetes_parallelism",
+    "kubernetes_deadline_seconds",
+)
+# What Kubernetes puts into the environment of pods for a Service that is named like us.
+_SERVICE_LINK = re.compile(
+    r"_SERVICE_(HOST|PORT(_[A-Z0-9_]+)?)=|_PORT(_\d+_(TCP|UDP|SCTP))?=\w+://|"
+    r"_PORT_\d+_(TCP|UDP|SCTP)_(PROTO|PORT|ADDR)="
+)
 Executor = Literal["celery", "kubernetes", "inline"]
 LogFormat = Literal["console", "json"]
 Auth = Literal["auto", "token", "dangerously-open"]
@@ -38,7 +50,22 @@ class Settings:
         ``token`` asks everybody for a token; ``auto`` does so off loopback, and on loopback once a
         token was created; ``dangerously-open`` lets the whole network read and write.
     executor : {"celery", "kubernetes", "inline"}
-        What executes a run.
+        What executes a run; see `tasks.executors`.
+    kubernetes_namespace : str
+        Where Jobs are created; by default that of this pod, or of the kubeconfig.
+    kubernetes_image : str
+        Image of Jobs, by a tag that never moves or by its digest.
+    kubernetes_parallelism : int
+        Most pods that compute one sweep at a time.
+    kubernetes_secret, kubernetes_config_map : str
+        Where a Job's pod gets the database's URL (key ``database-url``) and its settings from.
+    kubernetes_service_account : str
+        As whom a Job's pod runs; no token of it is mounted.
+    kubernetes_deadline_seconds : int
+        How long the Job of a run may take in all, waiting for a machine included; one of a sweep
+        may take 24 times that.
+    kubernetes_interval_seconds : float
+        How often Jobs and runs are compared.
     bind : str
         Address of the web tier, ``host:port``.
     allowed_hosts : str
@@ -96,6 +123,14 @@ class Settings:
     token: str = field(default="", repr=False)
     auth: Auth = "auto"
     executor: Executor = "celery"
+    kubernetes_namespace: str = ""
+    kubernetes_image: str = ""
+    kubernetes_parallelism: int = 4
+    kubernetes_secret: str = "stock-backtest-secrets"  # noqa: S105  # its name
+    kubernetes_config_map: str = "stock-backtest-config"
+    kubernetes_service_account: str = "stock-backtest-worker"
+    kubernetes_deadline_seconds: int = 3600
+    kubernetes_interval_seconds: float = 2.0
     bind: str = "127.0.0.1:5000"
     allowed_hosts: str = ""
     trusted_proxies: str = ""
@@ -150,7 +185,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     values: dict[str, Any] = {}
     errors: list[FieldError] = []
     for variable, text in environ.items():
-        if not variable.startswith(PREFIX):
+        if not variable.startswith(PREFIX) or _SERVICE_LINK.search(f"{variable}={text}"):
             continue
         name = known.get(variable)
         if name is None:
@@ -164,10 +199,6 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
             errors.append(FieldError(variable, text, str(error)))
     errors += _check_placeholders(values)
     errors += _check_ranges(values)
-    if values.get("executor") == "kubernetes":
-        errors.append(
-            FieldError(f"{PREFIX}EXECUTOR", "kubernetes", "is not available yet; write celery")
-        )
     if errors:
         raise InputError(errors)
     return Settings(**values)
@@ -189,7 +220,7 @@ def _check_placeholders(values: Mapping[str, Any]) -> list[FieldError]:
 def _check_ranges(values: Mapping[str, Any]) -> list[FieldError]:
     errors = [
         FieldError(f"{PREFIX}{name.upper()}", values[name], "must be at least 1")
-        for name in ("session_hours", "max_login_failures", "web_threads")
+        for name in _AT_LEAST_ONE
         if values.get(name, 1) < 1
     ]
     for network in filter(None, str(values.get("trusted_proxies", "")).split(",")):

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import orjson
-from kombu.exceptions import OperationalError
 
 from backtest.bars import find_range
 from backtest.errors import InputError
@@ -23,9 +22,9 @@ from rules.spec import RunRequest, RunSpec
 from storage.errors import UnknownDataset
 from storage.records import NewRun
 from tasks.compute import build_run_spec, fingerprint_of
+from tasks.executors import get_executor
 from tasks.logs import bind_run, get_logger
-from tasks.messages import send_run
-from tasks.settings import Settings, redact_text
+from tasks.settings import Settings
 
 if TYPE_CHECKING:
     from backtest.bars import Spacing
@@ -78,8 +77,8 @@ def submit_run(
         If the dataset is unknown or holds no bars in the date range.
     IdempotencyConflict
         If the key was used for another request.
-    StorageUnavailable
-        If the database cannot be reached; nothing was stored.
+    StorageUnavailable, ExecutorUnavailable
+        If the database, or what a new run is handed to, cannot be reached; nothing was stored.
     """
     # Only a key needs it, and most requests have none.
     request_hash = "" if idempotency_key is None else hash_request(request)
@@ -99,6 +98,7 @@ def submit_run(
             with bind_run(finished.run_id):
                 log.info("run_found", fingerprint=fingerprint)
             return Submission(finished, cached=True, created=False)
+    get_executor(settings).check_ready()
     run_id = str(uuid.uuid4())
     new = NewRun(
         run_id=run_id,
@@ -132,21 +132,9 @@ def submit_run(
 def dispatch_run(store: Store, settings: Settings, run_id: str) -> bool:
     """Hand a queued run to whatever executes runs; return whether that worked.
 
-    A broker that is down is not an error of the sender: it is logged, and maintenance tries again.
+    It is no error of the sender if not: it is logged, and maintenance tries again.
     """
-    if settings.executor == "inline":
-        # For tests and scripts without a broker. Imported here: the engine comes with it.
-        from tasks.execute import BarsCache, execute_run
-
-        execute_run(store, settings, run_id, "inline", BarsCache())
-        return True
-    try:
-        send_run(settings, run_id)
-    except (OperationalError, OSError) as error:
-        log.warning("run_not_sent", error=redact_text(str(error)))
-        return False
-    store.runs.mark_sent(run_id)
-    return True
+    return get_executor(settings).send_run(store, run_id)
 
 
 def hash_request(request: RunRequest) -> str:

@@ -27,6 +27,7 @@ from rules.sweep_spec import (
 from storage.errors import UnknownDataset
 from storage.sweep_records import NewSweep
 from tasks.compute import build_dataset_ref
+from tasks.executors import get_executor
 from tasks.logs import bind_sweep, get_logger
 from tasks.settings import Settings
 from tasks.submit import count_bars, name_datasets
@@ -96,8 +97,8 @@ def submit_sweep(
         constraints, or there are more combinations than the configured limit.
     IdempotencyConflict
         If the key was used for another request.
-    StorageUnavailable
-        If the database cannot be reached; nothing was stored.
+    StorageUnavailable, ExecutorUnavailable
+        If the database, or what a new sweep is handed to, cannot be reached; nothing was stored.
     """
     request_hash = _hash_request(request)
     if idempotency_key is not None:
@@ -116,6 +117,7 @@ def submit_sweep(
             with bind_sweep(finished.sweep_id):
                 log.info("sweep_found", fingerprint=fingerprint)
             return SweepSubmission(finished, cached=True, created=False)
+    get_executor(settings).check_ready()
     new = _build_new(request, pinned, fingerprint, idempotency_key, request_hash)
     try:
         record = store.sweeps.insert(new)
@@ -185,7 +187,10 @@ def count_processes(settings: Settings) -> int:
 
 def pause_sweep(store: Store, settings: Settings, sweep_id: str) -> bool:
     """Pause a sweep: from this return on no chunk completes. False if it is not going on."""
-    return _log_change(store.sweeps.pause(sweep_id), sweep_id, "sweep_paused", "paused")
+    paused = _log_change(store.sweeps.pause(sweep_id), sweep_id, "sweep_paused", "paused")
+    if paused:
+        get_executor(settings).forget("sweep", sweep_id)
+    return paused
 
 
 def resume_sweep(store: Store, settings: Settings, sweep_id: str) -> bool:
@@ -200,11 +205,24 @@ def resume_sweep(store: Store, settings: Settings, sweep_id: str) -> bool:
 
 def cancel_sweep(store: Store, settings: Settings, sweep_id: str) -> bool:
     """End a sweep; False if it has ended. What is computed stays."""
-    return _log_change(store.sweeps.cancel(sweep_id), sweep_id, "sweep_cancelled", "cancelled")
+    ended = _log_change(store.sweeps.cancel(sweep_id), sweep_id, "sweep_cancelled", "cancelled")
+    if ended:
+        get_executor(settings).forget("sweep", sweep_id)
+    return ended
 
 
 def retry_sweep(store: Store, settings: Settings, sweep_id: str) -> bool:
-    """Compute the failed chunks of a failed sweep again; False if it has not failed."""
+    """Compute the failed chunks of a failed sweep again; False if it has not failed.
+
+    Raises
+    ------
+    ExecutorUnavailable
+        If it cannot be executed now; it stays as it is.
+    """
+    before = store.sweeps.get(sweep_id)
+    if before is None or before.state != "failed":
+        return False
+    get_executor(settings).clear("sweep", sweep_id)
     if not _log_change(store.sweeps.retry(sweep_id), sweep_id, "sweep_retried", "running"):
         return False
     dispatch_sweep(store, settings, sweep_id)

@@ -7,10 +7,8 @@ import os
 import signal
 import socket
 import sys
-import tempfile
 import threading
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -24,6 +22,7 @@ from storage.schema import check_schema
 from storage.store import Store
 from tasks.celery_app import create_celery_app
 from tasks.execute import BarsCache, execute_run
+from tasks.kernel_cache import prepare_numba
 from tasks.liveness import watch_worker
 from tasks.logs import configure_logging, get_logger
 from tasks.lost_workers import LossReporter, build_task_class, execute_report
@@ -33,6 +32,7 @@ from tasks.notify import check_urls
 from tasks.process_guard import die_with_parent
 from tasks.process_memory import limit_heap_growth
 from tasks.settings import Settings
+from tasks.submit import dispatch_run
 from tasks.sweep_execute import EvaluatorCache, execute_chunk
 from tasks.sweep_finish import execute_finish, execute_query
 from tasks.sweep_queue import dispatch_sweep
@@ -69,7 +69,11 @@ class WorkerProcess:
 
     def execute(self, run_id: str, worker: str) -> str:
         """Execute one message; see `tasks.execute.execute_run`."""
-        return execute_run(self.store, self.settings, run_id, worker, self.cache)
+        try:
+            return execute_run(self.store, self.settings, run_id, worker, self.cache)
+        except SystemExit:
+            dispatch_run(self.store, self.settings, run_id)  # what was handed back
+            raise
 
     def execute_chunk(self, sweep_id: str, idx: int, worker: str) -> str:
         """Execute one message of a sweep, and send those that follow from it."""
@@ -234,27 +238,6 @@ def _say(message: str, f: object = None) -> None:
     """
     line = {"message": message, "level": "info", "service": "worker"}
     os.write(sys.stderr.fileno(), orjson.dumps(line) + b"\n")
-
-
-def prepare_numba() -> None:
-    """Set numba's environment before its first import: one thread, and a cache it can write.
-
-    One process per core is the parallelism; a thread pool in each would only fight over cores.
-    """
-    for variable in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ.setdefault(variable, "1")
-    if "NUMBA_CACHE_DIR" in os.environ or _is_writable(Path(__file__).parents[1] / "backtest"):
-        return
-    # An installation that is read-only or belongs to somebody else: kernels are compiled once per
-    # boot into a directory of this user.
-    os.environ["NUMBA_CACHE_DIR"] = str(
-        Path(tempfile.gettempdir()) / f"stock-backtest-kernels-{os.getuid()}"
-    )
-
-
-def _is_writable(package: Path) -> bool:
-    cache = package / "__pycache__"
-    return os.access(cache if cache.is_dir() else package, os.W_OK)
 
 
 def warm_kernels() -> None:

@@ -8,6 +8,7 @@ from storage.database import create_database
 from storage.errors import StorageUnavailable
 from storage.schema import check_schema
 from storage.store import Store
+from tasks.executors import check_executor
 from tasks.exposure import check_exposure, check_secret_key
 from tasks.logs import configure_logging, get_logger
 from tasks.settings import PREFIX, Settings, load_settings
@@ -59,6 +60,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         configure_logging(settings, "web")
     mode = check_exposure(settings, f"{PREFIX}BIND", settings.bind, lambda: True)
     check_secret_key(settings, mode)
+    check_executor(settings)
     engine = create_database(settings.database_url)
     try:
         check_schema(engine)

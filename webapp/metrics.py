@@ -58,7 +58,7 @@ def _read_database(store: Store) -> list[Metric]:
 
 
 def _read_broker(settings: Settings) -> list[Metric]:
-    if settings.executor == "inline":
+    if not settings.broker_url:
         return []
     up = GaugeMetricFamily(f"{PREFIX}broker_up", "Whether the broker answered this scrape")
     waiting = count_waiting(settings)

@@ -14,6 +14,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from backtest.errors import FieldError, InputError
 from storage.errors import SchemaError, StorageUnavailable
+from tasks.executors import ExecutorUnavailable
 from tasks.logs import get_logger
 from webapp.responses import encode_json
 
@@ -101,6 +102,7 @@ def add_error_handlers(app: Flask) -> None:
     app.register_error_handler(ProblemError, _answer_problem)
     app.register_error_handler(InputError, _answer_input_error)
     app.register_error_handler(StorageUnavailable, _answer_unavailable)
+    app.register_error_handler(ExecutorUnavailable, _answer_no_executor)
     app.register_error_handler(SchemaError, _answer_schema_error)
     app.register_error_handler(HTTPException, _answer_http_exception)
     app.register_error_handler(Exception, _answer_unexpected)
@@ -119,6 +121,15 @@ def _answer_unavailable(error: StorageUnavailable) -> Response:
     return build_problem(
         503,
         "the database cannot be reached; nothing was stored, send the request again",
+        headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
+    )
+
+
+def _answer_no_executor(error: ExecutorUnavailable) -> Response:
+    get_logger(__name__).warning("submission_refused", reason=str(error))
+    return build_problem(
+        503,
+        f"nothing new can be executed now, and nothing was stored; send the request again: {error}",
         headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
     )
 

@@ -107,7 +107,7 @@ class RateLimits:
         with self._lock:
             if self._local is None:
                 self._local = _build_limiter("memory://")
-            has_broker = self._settings.executor != "inline" and self._settings.broker_url
+            has_broker = bool(self._settings.broker_url)
             if not shared or not has_broker or time.monotonic() < self._shared_after:
                 return self._local
             if self._shared is None:

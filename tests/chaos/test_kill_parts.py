@@ -14,7 +14,8 @@ from rules.spec import parse_run_request
 from storage.database import create_database
 from storage.schema import upgrade_schema
 from storage.store import Store
-from tasks.maintenance import count_messages, run_maintenance_pass
+from tasks.maintenance import run_maintenance_pass
+from tasks.queue_depth import count_messages
 from tasks.settings import Settings
 from tasks.submit import submit_run
 from tests.support.datasets import add_aapl

@@ -14,8 +14,9 @@ from rules.sweep_spec import parse_sweep_request
 from storage.database import create_database
 from storage.schema import upgrade_schema
 from storage.store import Store
-from tasks.maintenance import count_messages, run_maintenance_pass
+from tasks.maintenance import run_maintenance_pass
 from tasks.messages import SWEEP_QUEUE
+from tasks.queue_depth import count_messages
 from tasks.settings import Settings
 from tasks.submit import submit_run
 from tasks.sweep_reader import open_columns

@@ -28,6 +28,7 @@ TRANSITIONS: dict[str, set[tuple[str | None, str]]] = {
     "report_lost": {("running", "queued"), ("running", "failed")},
     "expire": {("running", "queued"), ("running", "failed")},
     "cancel": {("queued", "cancelled"), ("running", "cancelled")},
+    "abandon": {("queued", "failed"), ("running", "failed")},
     "heartbeat": set(),
     "mark_sent": set(),
 }
@@ -36,7 +37,7 @@ STEPS = (
     *4 * ("claim",),
     *3 * ("give_back",),
     *2 * ("report_lost", "expire", "heartbeat"),
-    *("finish", "fail", "cancel", "mark_sent", "submit_again"),
+    *("finish", "fail", "cancel", "abandon", "mark_sent", "submit_again"),
 )
 PAIRS = st.tuples(st.just("at once"), *2 * [st.sampled_from(STEPS)])
 PLANS = st.one_of(
@@ -116,6 +117,8 @@ class RunModel(Model):
             )
         if name == "cancel":
             return Step(name, lambda store: store.runs.cancel(run_id))
+        if name == "abandon":
+            return Step(name, lambda store: store.runs.abandon(run_id, {"code": "job_failed"}))
         if name == "mark_sent":
             return Step(name, lambda store: store.runs.mark_sent(run_id))
         if name == "expire":

@@ -239,6 +239,9 @@ class SweepModel(Model):
             "pause": Step(name, pause),
             "resume": Step(name, resume, note_restart),
             "cancel": Step(name, lambda store: store.sweeps.cancel(sweep_id)),
+            "abandon": Step(
+                name, lambda store: store.sweeps.abandon_sweep(sweep_id, {"code": "j"})
+            ),
             "retry": Step(name, lambda store: store.sweeps.retry(sweep_id), note_restart),
             "expire": Step(name, lambda store: store.sweeps.expire_chunks(MAX_ATTEMPTS)),
             "take_messages": Step(name, lambda store: store.sweeps.take_messages(sweep_id)),

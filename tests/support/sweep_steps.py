@@ -19,6 +19,7 @@ SWEEP_TRANSITIONS: dict[str, set[tuple[str | None, str]]] = {
     "claim_finish": {("running", "failed")},
     "finish": {("running", "succeeded")},
     "fail_finish": {("running", "failed")},
+    "abandon": {("queued", "failed"), ("running", "failed")},
 }
 CHUNK_TRANSITIONS: dict[str, set[tuple[str | None, str]]] = {
     "submit": {(None, "queued")},
@@ -29,6 +30,7 @@ CHUNK_TRANSITIONS: dict[str, set[tuple[str | None, str]]] = {
     "report_lost": {("running", "queued"), ("running", "failed")},
     "expire": {("running", "queued"), ("running", "failed")},
     "pause": {("running", "queued")},
+    "abandon": {("running", "queued")},
     "cancel": {("queued", "cancelled"), ("running", "cancelled")},
     "retry": {("failed", "queued")},
 }
@@ -39,7 +41,7 @@ STEPS = (
     *3 * ("claim_finish", "finish", "resume", "retry"),
     *2 * ("expire", "pause", "report_lost", "return_chunk", "fail_chunk", "report_lost_finaliser"),
     *("heartbeat", "cancel", "take_messages", "release_overdue", "take_finish_message"),
-    *("heartbeat_finish", "fail_finish", "submit_again"),
+    *("heartbeat_finish", "fail_finish", "submit_again", "abandon"),
 )
 PAIRS = st.tuples(st.just("at once"), *2 * [st.sampled_from(STEPS)])
 PLANS = st.one_of(

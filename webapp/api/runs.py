@@ -7,6 +7,7 @@ from flask import Response
 from rules.spec import RunRequest, parse_run_request
 from storage.errors import IdempotencyConflict
 from storage.records import TERMINAL_STATES, RunFilter
+from tasks.executors import get_executor
 from tasks.logs import get_logger
 from tasks.submit import submit_run
 from webapp.bodies import BODY_TYPES, read_json_object, read_query, read_run_payload, validate_model
@@ -76,6 +77,8 @@ def show(run_id: str) -> Response:
     # Read after the pulse: if the run moves on in between, the ETag is the older one, and the next
     # poll is answered in full.
     record = load_run(run_id)
+    if record.state in TERMINAL_STATES:
+        get_executor(get_context().settings).forget("run", record.run_id)
     position = pulse.queue_position if pulse is not None and record.state == "queued" else None
     response = build_json(build_run_view(record, position), headers={"Cache-Control": "no-cache"})
     if pulse is not None:
@@ -101,6 +104,7 @@ def cancel(run_id: str) -> Response:
             raise ProblemError(409, f"the run has already {record.state}; delete it instead")
     else:
         get_logger(__name__).info("run_cancelled", state="cancelled")
+        get_executor(get_context().settings).forget("run", record.run_id)
     return build_json({"run_id": record.run_id, "state": "cancelled"})
 
 
@@ -110,6 +114,7 @@ def delete(run_id: str) -> Response:
     if not get_context().store.runs.delete(run_id):
         raise unknown_run(run_id)
     get_logger(__name__).info("run_deleted")
+    get_executor(get_context().settings).forget("run", run_id)
     return Response(status=204)
 
 

@@ -9,6 +9,7 @@ from flask import Response
 from rules.sweep_request import SweepRequest, parse_sweep_request
 from storage.errors import IdempotencyConflict
 from storage.sweep_records import ENDED_SWEEP_STATES, SweepFilter, SweepRecord
+from tasks.executors import get_executor
 from tasks.logs import get_logger
 from tasks.sweeps import (
     cancel_sweep,
@@ -101,7 +102,10 @@ def show(sweep_id: str) -> Response:
         return answer_unchanged(pulse.etag)
     # Read after the pulse: if the sweep moves on in between, the ETag is the older one, and the
     # next poll is answered in full.
-    response = build_json(_build_view(load_sweep(sweep_id)), headers={"Cache-Control": "no-cache"})
+    record = load_sweep(sweep_id)
+    if record.state in ENDED_SWEEP_STATES:
+        get_executor(get_context().settings).forget("sweep", record.sweep_id)
+    response = build_json(_build_view(record), headers={"Cache-Control": "no-cache"})
     if pulse is not None:
         response.set_etag(pulse.etag, weak=True)
     return response
@@ -171,6 +175,7 @@ def delete(sweep_id: str) -> Response:
     if not get_context().store.sweeps.delete(sweep_id):
         raise unknown_sweep(sweep_id)
     get_logger(__name__).info("sweep_deleted")
+    get_executor(get_context().settings).forget("sweep", sweep_id)
     return Response(status=204)
 
 

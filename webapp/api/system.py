@@ -6,8 +6,9 @@ from flask import Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from backtest.version import __version__
+from tasks.executors import ExecutorHealth, get_executor
 from webapp.context import get_context
-from webapp.health import BrokerHealth, check_broker, check_database, judge, list_reasons
+from webapp.health import check_database, judge, list_reasons
 from webapp.metadata import build_rule_list, build_trading_fields
 from webapp.metrics import render_platform
 from webapp.problems import RETRY_AFTER_SECONDS
@@ -38,20 +39,20 @@ def show_ready() -> Response:
     return _answer_health(*get_context().readiness.ask(lambda: _check(count_workers=False)))
 
 
-def _check(*, count_workers: bool) -> tuple[str, BrokerHealth]:
+def _check(*, count_workers: bool) -> tuple[str, ExecutorHealth]:
     context = get_context()
-    broker = check_broker(context.settings, count_workers=count_workers)
-    return check_database(context.engine), broker
+    executor = get_executor(context.settings).check_health(count_workers=count_workers)
+    return check_database(context.engine), executor
 
 
-def _answer_health(database: str, broker: BrokerHealth) -> Response:
-    status = judge(database, broker)
+def _answer_health(database: str, executor: ExecutorHealth) -> Response:
+    status = judge(database, executor)
     body = {
         "status": status,
         "database": database,
-        "broker": broker.text,
-        "workers": broker.workers,
-        "reasons": list_reasons(database, broker),
+        "broker": executor.broker,
+        "workers": executor.workers,
+        "reasons": list_reasons(database, executor),
         "version": __version__,
     }
     if status == "down":

@@ -1,0 +1,379 @@
+"""The API server: four operations on Jobs, repeated with patience, and errors turned into ours.
+
+Nothing is watched and no pod is looked at, as the rights to do so are not asked for.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import urllib3
+
+from backtest.errors import InputError
+from tasks.executors.kubernetes.lean_client import load_client
+from tasks.settings import PREFIX, Settings
+
+if TYPE_CHECKING:
+    from tasks.executors.kubernetes.lean_client import LeanClient
+
+_TOKEN_DIR = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+_TIMEOUT_SECONDS = (1.0, 5.0)  # to connect, to read
+_PAGE = 500
+_MAX_RELISTS = 3
+_FIRST_WAIT_SECONDS, _MAX_WAIT_SECONDS = 0.1, 5.0
+# After its restart an API server may deny what it allows: rights are not loaded yet.
+_DENIALS = 2
+# Of a request for a person, who waits; and of whatever goes on in the background.
+IMPATIENT, PATIENT = 1.5, 15.0
+_WARNING = re.compile(r'^\s*\d{3}\s+\S+\s+"(?P<text>(?:[^"\\]|\\.)*)"')
+
+
+class ClusterError(Exception):
+    """The API server did not do what it was asked; the message is one line for an operator."""
+
+
+class ClusterUnavailable(ClusterError):
+    """It cannot be reached, is overloaded or broken: trying later may help."""
+
+
+class ClusterDenied(ClusterError):
+    """It does not know us, or does not let us: somebody has to change a rule."""
+
+
+class ClusterRefused(ClusterError):
+    """It does not take what we send: somebody has to change a setting, or us."""
+
+
+class _Expired(Exception):
+    """The list changed too much between two of its pages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Creation:
+    """What became of a Job that was to be created.
+
+    Parameters
+    ----------
+    created : bool
+        False if one of its name is there already, perhaps about to be deleted.
+    warnings : tuple of str
+        What the API server thinks of it, such as that it will never get a pod.
+    """
+
+    created: bool
+    warnings: tuple[str, ...] = ()
+
+
+def check_access(environ: dict[str, str] | os._Environ[str]) -> None:
+    """Refuse to start where no API server is named.
+
+    Raises
+    ------
+    InputError
+        If this is neither a pod with a service account nor told of a kubeconfig.
+    """
+    if environ.get("KUBECONFIG"):
+        return
+    if not environ.get("KUBERNETES_SERVICE_HOST"):
+        raise InputError.of(
+            f"{PREFIX}EXECUTOR",
+            "kubernetes",
+            "needs a cluster: run it in a pod, or let KUBECONFIG name a kubeconfig",
+        )
+    if not (_TOKEN_DIR / "token").is_file():
+        raise InputError.of(
+            f"{PREFIX}EXECUTOR",
+            "kubernetes",
+            "needs the token of a service account: set automountServiceAccountToken of this pod",
+        )
+
+
+def has_access(environ: dict[str, str] | os._Environ[str]) -> bool:
+    """Return whether this process was given a way to the API server; workers are not."""
+    try:
+        check_access(environ)
+    except InputError:
+        return False
+    return True
+
+
+class Cluster:
+    """Jobs in one namespace; every method may be called from any thread."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._client: LeanClient | None = None
+        self._api: Any = None
+        self._namespace = settings.kubernetes_namespace
+        self.last_answer = 0.0  # [seconds of time.monotonic]
+
+    @property
+    def namespace(self) -> str:
+        """Where Jobs are."""
+        self._connect()
+        return self._namespace
+
+    def create(self, manifest: dict[str, Any], *, patience: float = PATIENT) -> Creation:
+        """Create a Job, or find that its name is taken."""
+        operation = self._connect().create_namespaced_job
+        arguments = {"body": manifest, "field_validation": "Strict"}
+        answer = self._call("create", operation, self._namespace, patience=patience, **arguments)
+        if answer is None:
+            return Creation(created=False)
+        return Creation(created=True, warnings=_read_warnings(answer.headers))
+
+    def get(self, name: str, *, patience: float = PATIENT) -> dict[str, Any] | None:
+        """Return a Job, or None."""
+        operation = self._connect().read_namespaced_job
+        answer = self._call("get", operation, name, self._namespace, patience=patience)
+        return None if answer is None else orjson.loads(answer.data)
+
+    def list_jobs(self, selector: str, *, patience: float = PATIENT) -> list[dict[str, Any]]:
+        """Return all Jobs of a selector, page by page; from the start if a page came too late."""
+        for _ in range(_MAX_RELISTS):
+            try:
+                return self._list_pages(selector, patience)
+            except _Expired:
+                continue
+        raise ClusterUnavailable("the list of Jobs changes faster than it can be read")
+
+    def _list_pages(self, selector: str, patience: float) -> list[dict[str, Any]]:
+        operation = self._connect().list_namespaced_job
+        found: list[dict[str, Any]] = []
+        token = None
+        while True:
+            more: dict[str, Any] = {} if token is None else {"_continue": token}
+            answer = self._call(
+                "list",
+                operation,
+                self._namespace,
+                patience=patience,
+                label_selector=selector,
+                limit=_PAGE,
+                **more,
+            )
+            if answer is None:
+                raise ClusterRefused("the API server has no Jobs: batch/v1 is not served")
+            page = orjson.loads(answer.data)
+            found += page.get("items") or []
+            token = (page.get("metadata") or {}).get("continue")
+            if not token:
+                return found
+
+    def probe(self, *, patience: float = IMPATIENT) -> None:
+        """Return if the API server answers and lets us list."""
+        operation = self._connect().list_namespaced_job
+        self._call("list", operation, self._namespace, patience=patience, limit=1)
+
+    def delete(self, name: str, uid: str | None = None, *, patience: float = PATIENT) -> bool:
+        """Delete a Job with its pods; False if it, or the one of that `uid`, is gone already."""
+        body: dict[str, Any] = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "propagationPolicy": "Background",  # without it the pods would be left behind
+        }
+        if uid is not None:
+            body["preconditions"] = {"uid": uid}
+        operation = self._connect().delete_namespaced_job
+        answer = self._call(
+            "delete", operation, name, self._namespace, patience=patience, body=body
+        )
+        return answer is not None
+
+    def ask_identity(self) -> str:
+        """Return the user that the API server takes us for."""
+        api = self._connect().api_client
+        review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+
+        def ask(**options: Any) -> Any:
+            path = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+            headers = {"Content-Type": "application/json", "Accept": "application/json"}
+            return api.call_api(
+                path,
+                "POST",
+                header_params=headers,
+                body=review,
+                auth_settings=["BearerToken"],
+                _return_http_data_only=True,
+                **options,
+            )
+
+        answer = self._call("review", ask, patience=IMPATIENT)
+        document = {} if answer is None else orjson.loads(answer.data)
+        user = (document.get("status") or {}).get("userInfo") or {}
+        return str(user.get("username") or "system:anonymous")
+
+    def close(self) -> None:
+        """Close what is connected; the next call connects anew."""
+        with self._lock:
+            api, self._api = self._api, None
+        if api is not None:
+            api.api_client.rest_client.pool_manager.clear()
+
+    def _connect(self) -> Any:
+        if self._api is not None:
+            return self._api
+        with self._lock:
+            if self._api is None:
+                client = load_client()
+                configuration = client.configuration()
+                configuration.retries = False  # ours know what may be repeated
+                self._configure(client, configuration)
+                self._client = client
+                self._api = client.batch_api(client.api_client(configuration))
+        return self._api
+
+    def _configure(self, client: LeanClient, configuration: Any) -> None:
+        path = os.environ.get("KUBECONFIG")
+        try:
+            if path:
+                client.load_kubeconfig(path, client_configuration=configuration)
+                namespace = client.list_contexts(path)[1]["context"].get("namespace", "")
+            else:
+                client.load_incluster(client_configuration=configuration)
+                namespace = (_TOKEN_DIR / "namespace").read_text().strip()
+        except (client.config_exception, OSError) as error:
+            first = " ".join(str(error).split())
+            raise ClusterDenied(f"no way to the API server is configured: {first}") from error
+        # A client that found a token and does not send it would ask as nobody, and be told that
+        # nothing is allowed.
+        has_identity = (
+            configuration.get_api_key_with_prefix("BearerToken") or configuration.cert_file
+        )
+        if not has_identity and not configuration.get_basic_auth_token():
+            raise ClusterDenied("no token was found to show to the API server")
+        self._namespace = self._namespace or namespace
+        if not self._namespace:
+            raise ClusterRefused(
+                f"no namespace is known; set {PREFIX}KUBERNETES_NAMESPACE, or that of the context"
+            )
+
+    def _call(self, verb: str, operation: Callable[..., Any], *names: str, **options: Any) -> Any:
+        """Call until it is done, for `patience` seconds; None if it is not there, or there already.
+
+        Raises
+        ------
+        ClusterError, _Expired
+        """
+        deadline = time.monotonic() + options.pop("patience")
+        assert self._client is not None  # noqa: S101  # connected by whoever has an operation
+        wait, n_denied = _FIRST_WAIT_SECONDS, 0
+        while True:
+            least = 0.0
+            try:
+                answer = operation(
+                    *names, _preload_content=False, _request_timeout=_TIMEOUT_SECONDS, **options
+                )
+            except self._client.api_exception as error:
+                trouble = self._translate(verb, error)
+                if trouble is None:
+                    self.last_answer = time.monotonic()
+                    return None
+                if isinstance(trouble, ClusterDenied):
+                    n_denied += 1
+                    if n_denied >= _DENIALS:
+                        raise trouble from error
+                elif not isinstance(trouble, ClusterUnavailable):
+                    raise trouble from error
+                least = _read_retry_after(error)
+            except (urllib3.exceptions.HTTPError, OSError) as error:
+                trouble = ClusterUnavailable(f"the API server cannot be reached: {_name(error)}")
+            else:
+                answer.read(cache_content=True)  # else its connection could not be used again
+                self.last_answer = time.monotonic()
+                return answer
+            pause = max(least, wait * random.uniform(0.5, 1.5))  # noqa: S311  # jitter
+            if time.monotonic() + pause > deadline:
+                raise trouble
+            time.sleep(pause)
+            wait = min(2 * wait, _MAX_WAIT_SECONDS)
+
+    def _translate(self, verb: str, error: Any) -> ClusterError | None:
+        """Return our error for the API server's, or None where it only says what is the case."""
+        status = int(error.status or 0)
+        reason, message = _read_status(error.body)
+        if status == 404:
+            if verb in ("create", "list"):
+                where = f"namespace {self._namespace}"
+                return ClusterRefused(
+                    f"there is no {where} to create Jobs in; check {PREFIX}KUBERNETES_NAMESPACE"
+                )
+            return None
+        if status == 409:
+            if verb == "create" and reason != "AlreadyExists":
+                return ClusterUnavailable(f"the API server has a conflict: {message}")
+            return None  # there already; or, of a deletion, another one of that name
+        if status == 410:
+            raise _Expired from error
+        if status in (401, 403):
+            return self._describe_denial(verb, status, message)
+        if status == 429 or status >= 500 or status == 0:
+            return ClusterUnavailable(f"the API server answers {status}: {message or error.reason}")
+        return ClusterRefused(f"the API server refuses to {verb} a Job ({status}): {message}")
+
+    def _describe_denial(self, verb: str, status: int, message: str) -> ClusterDenied:
+        if status == 401:
+            return ClusterDenied(
+                "the API server does not know the token of this service account (401); mount one "
+                "that is valid"
+            )
+        found = re.search(r'User "(?P<user>[^"]*)" cannot', message)
+        if found is None:  # a quota, a namespace that goes, an admission rule: its own words
+            return ClusterDenied(f"the API server does not let us {verb} a Job: {message}")
+        user = found["user"]
+        if user == "system:anonymous":
+            return ClusterDenied(
+                "the API server sees no token of ours (system:anonymous); mount the service "
+                "account's token"
+            )
+        return ClusterDenied(
+            f"{user} may not {verb} Jobs in namespace {self._namespace}: its Role needs apiGroups "
+            f"[batch], resources [jobs], verbs [{verb}]"
+        )
+
+
+def _read_status(body: Any) -> tuple[str, str]:
+    """Return reason and message of a Status document, in one line."""
+    try:
+        document = orjson.loads(body or b"{}")
+    except orjson.JSONDecodeError:
+        text = body.decode("utf-8", "replace") if isinstance(body, bytes) else str(body)
+        return "", " ".join(text.split())[:200]
+    if not isinstance(document, dict):
+        return "", ""
+    message = " ".join(str(document.get("message") or "").split())
+    return str(document.get("reason") or ""), message[:500]
+
+
+def _read_retry_after(error: Any) -> float:
+    text = (error.headers or {}).get("Retry-After", "") if error.headers is not None else ""
+    try:
+        return max(0.0, float(text))
+    except ValueError:
+        return 0.0
+
+
+def _read_warnings(headers: Any) -> tuple[str, ...]:
+    """Return the texts of `Warning` headers, which look like ``299 - "text"`` (RFC 7234, 5.5)."""
+    found = []
+    for line in headers.getlist("Warning") if hasattr(headers, "getlist") else ():
+        match = _WARNING.match(line)
+        text = match["text"].replace('\\"', '"') if match else line
+        found.append(" ".join(text.split()))
+    return tuple(found)
+
+
+def _name(error: BaseException) -> str:
+    """Return an error without the addresses of objects that urllib3 puts into its messages."""
+    text = re.sub(r"<[^>]*>:?\s*", "", str(error))
+    return f"{type(error).__name__}: {' '.join(text.split())}"[:200]

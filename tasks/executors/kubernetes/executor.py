@@ -1,0 +1,352 @@
+"""The executor of web processes in a cluster; see the package."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import threading
+import time
+import uuid
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+from backtest.errors import FieldError, InputError
+from storage.errors import SchemaError, StorageUnavailable
+from tasks.executors.kubernetes.cluster import (
+    IMPATIENT,
+    PATIENT,
+    Cluster,
+    ClusterDenied,
+    ClusterError,
+    ClusterUnavailable,
+    check_access,
+    has_access,
+)
+from tasks.executors.kubernetes.jobs import (
+    build_job_name,
+    build_manifest,
+    build_selector,
+    build_spec,
+    check_image,
+    compute_completions,
+    compute_instance,
+)
+from tasks.executors.kubernetes.reconcile import Reconciler, ReconcileReport, bind_work
+from tasks.executors.port import RESEND_SECONDS, ExecutorHealth, ExecutorUnavailable, WorkKind
+from tasks.logs import get_logger
+from tasks.settings import PREFIX, Settings
+
+if TYPE_CHECKING:
+    from storage.store import Store
+
+log = get_logger(__name__)
+
+_LEASE = "executor"
+# A turn outlasts three passes by so much: a slow pass is no reason to have two of them.
+_TURN_SPARE_SECONDS = 4.0
+# An answer of the API server vouches for it for this long, so that a burst asks once.
+_VOUCHED_SECONDS = 0.5
+# A server that was away is asked again after the first, a rule that was missing after the second.
+_AWAY_SECONDS, _DENIED_SECONDS = 1.0, 10.0
+_MAX_PAUSE_SECONDS = 15.0
+_REMEMBERED = 4096
+# Positions per second and bar of one process until a rule was swept here; see `tasks.sweeps`.
+_ASSUMED_RATE = 100_000.0
+
+
+def check_settings(settings: Settings) -> None:
+    """Refuse settings with which no Job could be created.
+
+    Raises
+    ------
+    InputError
+        Naming the setting and the remedy.
+    """
+    wrong = check_image(settings.kubernetes_image)
+    if wrong is not None:
+        field = FieldError(f"{PREFIX}KUBERNETES_IMAGE", settings.kubernetes_image or None, wrong)
+        raise InputError([field])
+    check_access(os.environ)
+
+
+class KubernetesExecutor:
+    """See `Executor`. Nothing is connected, and no client loaded, before it is needed."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.cluster = Cluster(settings)
+        self._has_access = has_access(os.environ)
+        self._lock = threading.Lock()
+        self._trouble: ClusterError | None = None
+        self._refuse_until = 0.0
+        # Work that requests saw ended: its Job may go. What was seen to is remembered, as pages of
+        # old runs are read again and again.
+        self._ended: OrderedDict[tuple[WorkKind, str], bool] = OrderedDict()
+        self._wake = threading.Event()
+        self._is_started = False
+
+    # -- handing over ---------------------------------------------------------------------------
+
+    def check_ready(self) -> None:
+        """Return if the API server answers, and took what it was sent last."""
+        now = time.monotonic()
+        trouble = self._trouble
+        if trouble is not None and now < self._refuse_until:
+            raise ExecutorUnavailable(str(trouble)) from trouble
+        if trouble is None and now - self.cluster.last_answer < _VOUCHED_SECONDS:
+            return
+        try:
+            self.cluster.probe()
+        except ClusterError as error:
+            self._note_trouble(error)
+            raise ExecutorUnavailable(str(error)) from error
+
+    def send_run(self, store: Store, run_id: str) -> bool:
+        """Create a run's Job."""
+        if not self._try_create(store, "run", run_id):
+            return False
+        store.runs.mark_sent(run_id)
+        return True
+
+    def send_sweep(self, store: Store, sweep_id: str) -> bool:
+        """Create a sweep's Job, if it has none."""
+        return self._try_create(store, "sweep", sweep_id)
+
+    def send_query(self, store: Store, query_id: str) -> bool:
+        """Create a question's Job, unless that was done just now."""
+        if not store.sweeps.take_query_message(query_id, RESEND_SECONDS):
+            return True
+        return self._try_create(store, "query", query_id)
+
+    def _try_create(self, store: Store, kind: WorkKind, work_id: str) -> bool:
+        if not self._has_access:
+            return False  # a process that only maintains: web processes find what is queued
+        with bind_work(kind, work_id):
+            try:
+                self.create(store, kind, work_id, patience=IMPATIENT)
+            except ClusterError as error:
+                self._note_trouble(error)
+                text = f"waits for Kubernetes: {error}"
+                log.warning("job_not_created", error=str(error))
+                if kind == "run":
+                    store.runs.note_waiting(work_id, text)
+                elif kind == "sweep":
+                    store.sweeps.note_sweep_waiting(work_id, text)
+                return False
+        return True
+
+    def create(
+        self,
+        store: Store,
+        kind: WorkKind,
+        work_id: str,
+        restarts: int = 0,
+        *,
+        patience: float = PATIENT,
+    ) -> bool:
+        """Create the Job of stored work; False if there is one of its name, or no such work.
+
+        Raises
+        ------
+        ClusterError, StorageUnavailable
+        """
+        fingerprint, n_bars, completions = "", 0, 1
+        if kind == "run":
+            run = store.runs.get(work_id)
+            if run is None:
+                return False
+            fingerprint, n_bars = run.fingerprint, int(run.spec["dataset"]["n_bars"])
+        elif kind == "sweep":
+            sweep = store.sweeps.get(work_id)
+            if sweep is None:
+                return False
+            fingerprint = sweep.fingerprint
+            n_bars = sweep.n_bars * len(sweep.spec["datasets"])
+            if sweep.method != "adaptive":  # whose batches follow from each other
+                known = store.sweeps.find_rate(sweep.rule)
+                rate = _ASSUMED_RATE if known is None else known[0] * known[1] / sweep.n_bars
+                completions = self._count_pods(sweep.n_positions, rate)
+        spec = build_spec(
+            self._settings,
+            self.cluster.namespace,
+            kind,
+            work_id,
+            fingerprint=fingerprint,
+            n_bars=n_bars,
+            completions=completions,
+            restarts=restarts,
+        )
+        creation = self.cluster.create(build_manifest(spec), patience=patience)
+        self._trouble = None
+        if not creation.created:
+            return False
+        log.info("job_created", job=spec.name, completions=completions, restarts=restarts)
+        for text in creation.warnings:
+            log.warning("job_warning", job=spec.name, warning=text)
+        if creation.warnings:
+            text = f"Kubernetes warns: {creation.warnings[0]}"
+            if kind == "run":
+                store.runs.note_waiting(work_id, text)
+            elif kind == "sweep":
+                store.sweeps.note_sweep_waiting(work_id, text)
+        return True
+
+    def _count_pods(self, n_positions: int, rate: float) -> int:
+        from tasks.sweep_queue import plan_chunks
+
+        parallelism = self._settings.kubernetes_parallelism
+        n_chunks = len(plan_chunks(0, n_positions, rate, parallelism).stops)
+        return compute_completions(n_chunks, parallelism)
+
+    # -- putting right --------------------------------------------------------------------------
+
+    def find_lost_runs(self, store: Store) -> tuple[str, ...]:
+        """Return nothing: reconciliation finds queued runs without a Job."""
+        return ()
+
+    def repair_sweeps(self, store: Store) -> None:
+        """Do nothing, as above."""
+
+    def clear(self, kind: WorkKind, work_id: str) -> None:
+        """Delete the failed Job of earlier work, so that a new one can have its name."""
+        try:
+            self.cluster.delete(build_job_name(kind, work_id), patience=IMPATIENT)
+        except ClusterError as error:
+            self._note_trouble(error)
+            raise ExecutorUnavailable(str(error)) from error
+
+    def forget(self, kind: WorkKind, work_id: str) -> None:
+        """Let the background delete the Job of work that has ended."""
+        key = (kind, work_id)
+        if not self._is_started or key in self._ended:
+            return
+        with self._lock:
+            self._ended[key] = False
+            while len(self._ended) > _REMEMBERED:
+                self._ended.popitem(last=False)
+        self._wake.set()
+
+    def reconcile(self, store: Store) -> ReconcileReport:
+        """Make one pass; see `Reconciler`."""
+        return self._build_reconciler(store).run_pass()
+
+    def delete_ended(self, store: Store) -> None:
+        """Delete the Jobs of what requests saw ended, unless something of it follows yet."""
+        with self._lock:
+            waiting = [key for key, is_done in self._ended.items() if not is_done]
+        reconciler = self._build_reconciler(store)
+        for kind, work_id in waiting:
+            standing = reconciler.find_standings(kind, [work_id]).get(work_id)
+            if standing is not None and not standing.is_settled:
+                with self._lock:
+                    self._ended.pop((kind, work_id), None)  # seen too early; the loop sees it later
+                continue
+            with bind_work(kind, work_id):
+                # A failed one stays for a day.
+                if standing is None or standing.state != "failed":
+                    name = build_job_name(kind, work_id)
+                    if self.cluster.delete(name, patience=IMPATIENT):
+                        log.info("job_deleted", job=name)
+            with self._lock:
+                if standing is not None and standing.state == "paused":
+                    self._ended.pop((kind, work_id), None)  # it may go on, and end again
+                else:
+                    self._ended[kind, work_id] = True
+
+    def build_selector(self) -> str:
+        """Return what selects the Jobs of this platform."""
+        return build_selector(compute_instance(self._settings.database_url))
+
+    def _build_reconciler(self, store: Store) -> Reconciler:
+        def send(kind: WorkKind, work_id: str, restarts: int) -> bool:
+            created = self.create(store, kind, work_id, restarts)
+            if kind == "run":
+                store.runs.mark_sent(work_id)
+            return created
+
+        return Reconciler(self.cluster, store, self._settings, send)
+
+    # -- the background of a web process --------------------------------------------------------
+
+    def start(self) -> None:
+        """Reconcile, and maintain what workers would, from threads of this process."""
+        from tasks.maintenance import start_maintenance
+
+        with self._lock:
+            if self._is_started:
+                return
+            self._is_started = True
+        start_maintenance(self._settings)
+        threading.Thread(target=self._work_forever, name="executor", daemon=True).start()
+
+    def _work_forever(self) -> None:
+        from storage.database import create_database
+        from storage.store import Store
+
+        store = Store(create_database(self._settings.database_url))
+        holder = f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex[:8]}"
+        interval = self._settings.kubernetes_interval_seconds
+        turn_seconds = 3 * interval + _TURN_SPARE_SECONDS
+        self._introduce()
+        pause, next_pass, said = interval, 0.0, ""
+        while True:
+            self._wake.wait(max(0.05, min(pause, next_pass - time.monotonic())))
+            self._wake.clear()
+            try:
+                self.delete_ended(store)
+                if time.monotonic() >= next_pass:
+                    next_pass = time.monotonic() + interval
+                    if store.leases.acquire(_LEASE, holder, turn_seconds):
+                        self.reconcile(store)
+                        self._trouble = None
+            except (ClusterError, StorageUnavailable, SchemaError) as error:
+                if isinstance(error, ClusterError):
+                    self._note_trouble(error)
+                if str(error) != said:
+                    log.warning("executor_waits", reason=str(error))
+                said = str(error)
+                pause = min(2 * pause, _MAX_PAUSE_SECONDS)
+                wait = pause * random.uniform(0.5, 1.0)  # noqa: S311  # jitter
+                next_pass = time.monotonic() + wait
+                time.sleep(min(wait, interval))
+                continue
+            if said:
+                log.info("executor_resumes")
+            pause, said = interval, ""
+
+    def _introduce(self) -> None:
+        """Say in the log who we are to the API server, or what keeps it from telling."""
+        try:
+            user = self.cluster.ask_identity()
+            namespace = self.cluster.namespace
+        except ClusterError as error:
+            log.error("kubernetes_refuses", reason=str(error))
+            return
+        log.info("kubernetes_identity", user=user, namespace=namespace)
+
+    # -- what others may know -------------------------------------------------------------------
+
+    def check_health(self, *, count_workers: bool) -> ExecutorHealth:
+        """Say whether Jobs can be created; pods that are there to serve pages stay in service."""
+        if count_workers:
+            try:
+                self.cluster.probe()
+            except ClusterError as error:
+                self._note_trouble(error)
+        trouble = self._trouble
+        if trouble is None:
+            return ExecutorHealth("unused")
+        reason = f"Kubernetes takes no Jobs: {trouble}; what was accepted waits"
+        return ExecutorHealth("unused", reasons=(reason,))
+
+    def describe_log(self, kind: WorkKind, work_id: str) -> str:
+        """Name the command that shows a Job's log."""
+        return f"`kubectl logs job/{build_job_name(kind, work_id)}` shows it"
+
+    def _note_trouble(self, error: ClusterError) -> None:
+        seconds = _AWAY_SECONDS if isinstance(error, ClusterUnavailable) else _DENIED_SECONDS
+        if self._trouble is None and isinstance(error, ClusterDenied):
+            log.error("kubernetes_refuses", reason=str(error))
+        self._trouble = error
+        self._refuse_until = time.monotonic() + seconds

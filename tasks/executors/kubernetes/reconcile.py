@@ -1,0 +1,170 @@
+"""Comparing Jobs with what they are for, and putting right where they differ.
+
+Any number of these may run at once, in as many web processes: Jobs are created by a name that only
+one can have and deleted by the one `uid` that was seen, and the database is changed by
+compare-and-set. Jobs are listed before the database is read, so that a Job whose work is not found
+is of work that was deleted, and never of work that is about to be stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from storage.abandonment import Standing
+from tasks.executors.kubernetes.jobs import build_selector, compute_instance
+from tasks.executors.kubernetes.verdicts import JobView, Verdict, judge, read_job
+from tasks.executors.port import BATCH, RESEND_SECONDS, WorkKind
+from tasks.logs import bind_run, bind_sweep, get_logger
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from storage.store import Store
+    from tasks.executors.kubernetes.cluster import Cluster
+    from tasks.settings import Settings
+
+log = get_logger(__name__)
+
+_LOOKED_UP = 500  # ids in one query
+
+
+@dataclass(slots=True)
+class ReconcileReport:
+    """What one pass did, as names of Jobs or ids of work."""
+
+    created: list[str] = field(default_factory=list)
+    deleted: list[str] = field(default_factory=list)
+    restarted: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+
+
+class Reconciler:
+    """See above.
+
+    Parameters
+    ----------
+    send : callable
+        Creates the Job of a kind of work and an id, with the number of its restarts; False if it
+        is there already.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        store: Store,
+        settings: Settings,
+        send: Callable[[WorkKind, str, int], bool],
+    ) -> None:
+        self._cluster, self._store, self._settings = cluster, store, settings
+        self._send = send
+
+    def run_pass(self) -> ReconcileReport:
+        """Look at every Job of ours, and at all work that should have one.
+
+        Raises
+        ------
+        ClusterError, StorageUnavailable
+            The next pass does the rest.
+        """
+        report = ReconcileReport()
+        selector = build_selector(compute_instance(self._settings.database_url))
+        views = [view for item in self._cluster.list_jobs(selector) if (view := read_job(item))]
+        for kind in ("run", "sweep", "query"):
+            mine = [view for view in views if view.kind == kind]
+            standings = self.find_standings(kind, [view.work_id for view in mine])
+            for view in mine:
+                standing = standings.get(view.work_id)
+                verdict = judge(view, standing, self._settings.max_attempts)
+                if verdict.action != "keep":
+                    with bind_work(view.kind, view.work_id):
+                        self._carry_out(view, verdict, report)
+            self._create_missing(kind, {view.work_id for view in mine}, report)
+        return report
+
+    def find_standings(self, kind: WorkKind, ids: Sequence[str]) -> dict[str, Standing]:
+        """Return how work of a kind stands, by id."""
+        find = {
+            "run": self._store.runs.find_standings,
+            "sweep": self._store.sweeps.find_sweep_standings,
+            "query": self._store.sweeps.find_query_standings,
+        }[kind]
+        found: dict[str, Standing] = {}
+        for start in range(0, len(ids), _LOOKED_UP):
+            found |= find(ids[start : start + _LOOKED_UP])
+        return found
+
+    def _carry_out(self, view: JobView, verdict: Verdict, report: ReconcileReport) -> None:
+        if verdict.action == "say":
+            self._say(view, verdict.text)
+        elif verdict.action == "delete":
+            if self._cluster.delete(view.name, view.uid):
+                report.deleted.append(view.name)
+                log.info("job_deleted", job=view.name)
+        elif verdict.action == "restart":
+            # Of several who see it one deletes it, and that one counts.
+            if self._cluster.delete(view.name, view.uid):
+                log.warning("job_without_result", job=view.name, restarts=view.restarts + 1)
+                self._send(view.kind, view.work_id, view.restarts + 1)
+                report.restarted.append(view.name)
+        elif self._still_stands(view):
+            self._fail(view, verdict.text, report)
+
+    def _still_stands(self, view: JobView) -> bool:
+        """Return whether it is this Job yet, and not one that a retry put in its place.
+
+        A retry deletes the old Job before its work is queued again. The work was seen as open, so
+        if the old Job is there after that, no retry came between.
+        """
+        document = self._cluster.get(view.name)
+        return document is not None and document["metadata"]["uid"] == view.uid
+
+    def _fail(self, view: JobView, text: str, report: ReconcileReport) -> None:
+        hint = f"kubectl logs job/{view.name}"
+        error: dict[str, Any] = {
+            "code": "job_failed",
+            "message": f"{text}; `{hint}` shows its log for a day",
+            "errors": [],
+            "remedy": f"read `{hint}` and `kubectl describe job/{view.name}`, then submit it again",
+        }
+        abandon = {
+            "run": self._store.runs.abandon,
+            "sweep": self._store.sweeps.abandon_sweep,
+            "query": self._store.sweeps.abandon_query,
+        }[view.kind]
+        if abandon(view.work_id, error):
+            report.failed.append(view.work_id)
+            log.error("job_failed", state="failed", job=view.name, reason=text)
+
+    def _say(self, view: JobView, text: str) -> None:
+        if view.kind == "query":
+            return
+        note = {
+            "run": self._store.runs.note_waiting,
+            "sweep": self._store.sweeps.note_sweep_waiting,
+        }[view.kind]
+        if note(view.work_id, text):
+            log.warning("job_waits", job=view.name, reason=text)
+
+    def _create_missing(self, kind: WorkKind, seen: set[str], report: ReconcileReport) -> None:
+        wanted: dict[WorkKind, Callable[[], Iterable[str]]] = {
+            "run": lambda: self._store.runs.list_queued(BATCH),
+            "sweep": lambda: self._store.sweeps.list_active(BATCH),
+            "query": lambda: self._store.sweeps.list_due_queries(RESEND_SECONDS, BATCH),
+        }
+        for work_id in wanted[kind]():
+            if work_id in seen:
+                continue
+            with bind_work(kind, work_id):
+                if self._send(kind, work_id, 0):
+                    report.created.append(work_id)
+
+
+def bind_work(kind: WorkKind, work_id: str) -> AbstractContextManager[None]:
+    """Name the work in every line of the log, a question by its own id."""
+    if kind == "run":
+        return bind_run(work_id)
+    if kind == "sweep":
+        return bind_sweep(work_id)
+    return bind_run(work_id, query_id=work_id)

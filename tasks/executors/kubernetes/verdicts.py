@@ -1,0 +1,146 @@
+"""What a Job and its work together call for: a pure function of how both stand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal, cast
+
+from storage.abandonment import Standing
+from tasks.executors.kubernetes.jobs import ANNOTATION_RESTARTS, LABEL_ID, LABEL_KIND
+from tasks.executors.port import WorkKind
+
+Phase = Literal["waiting", "active", "complete", "failed", "deleting"]
+# A Job's pod is there within seconds where there is room; before that nothing is said.
+_SAID_AFTER_SECONDS = 10.0
+_AGES = ((3600, "h"), (60, "min"), (1, "s"))
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """What we read of a Job.
+
+    Parameters
+    ----------
+    phase : str
+        ``waiting`` until a pod was ready or ended, ``deleting`` from the deletion on.
+    reason, message : str
+        Of the condition that says why it failed, or waits.
+    age_seconds : float
+        Since its creation.
+    restarts : int
+        See `JobSpec`.
+    """
+
+    kind: WorkKind
+    work_id: str
+    name: str
+    uid: str
+    phase: Phase
+    reason: str
+    message: str
+    age_seconds: float
+    restarts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What to do: ``keep``, ``delete``, ``restart``, ``fail``, or ``say`` why it waits."""
+
+    action: Literal["keep", "delete", "restart", "fail", "say"]
+    text: str = ""
+
+
+def read_job(document: dict[str, Any], now: datetime | None = None) -> JobView | None:
+    """Return the view of a Job, or None if its labels name no work of ours."""
+    metadata, status = document["metadata"], document.get("status") or {}
+    labels = metadata.get("labels") or {}
+    kind, work_id = labels.get(LABEL_KIND), labels.get(LABEL_ID)
+    if kind not in ("run", "sweep", "query") or not work_id:
+        return None
+    phase, condition = _read_phase(metadata, status)
+    created = datetime.fromisoformat(metadata["creationTimestamp"].replace("Z", "+00:00"))
+    age = ((now or datetime.now(UTC)) - created).total_seconds()
+    restarts = (metadata.get("annotations") or {}).get(ANNOTATION_RESTARTS, "0")
+    return JobView(
+        kind=cast(WorkKind, kind),
+        work_id=work_id,
+        name=metadata["name"],
+        uid=metadata["uid"],
+        phase=phase,
+        reason=condition.get("reason") or "",
+        message=" ".join((condition.get("message") or "").split()),
+        age_seconds=max(0.0, age),
+        restarts=int(restarts) if restarts.isdecimal() else 0,
+    )
+
+
+def _read_phase(metadata: dict[str, Any], status: dict[str, Any]) -> tuple[Phase, dict[str, Any]]:
+    conditions = {
+        item["type"]: item
+        for item in status.get("conditions") or ()
+        if item.get("status") == "True"
+    }
+    if metadata.get("deletionTimestamp"):
+        return "deleting", {}
+    if "Failed" in conditions:
+        return "failed", conditions["Failed"]
+    if "Complete" in conditions:
+        return "complete", conditions["Complete"]
+    seen = any(status.get(name) for name in ("ready", "succeeded", "failed", "terminating"))
+    other: dict[str, Any] = next(iter(conditions.values()), {})
+    return ("active" if seen else "waiting"), other
+
+
+def judge(view: JobView, standing: Standing | None, max_restarts: int) -> Verdict:
+    """Return what a Job of ours calls for.
+
+    Parameters
+    ----------
+    standing : Standing or None
+        Of its work, read after the Job was; None if there is no such work (any more).
+    max_restarts : int
+        Jobs that may end without a result before the work is given up.
+    """
+    if view.phase == "deleting":
+        return Verdict("keep")
+    if standing is None or standing.state in ("cancelled", "paused"):
+        return Verdict("delete")
+    if standing.state in ("succeeded", "done"):
+        ended = view.phase in ("complete", "failed")
+        return Verdict("delete" if ended or standing.is_settled else "keep")
+    if standing.state == "failed":
+        return Verdict("keep")  # a day, by its TTL, for whoever reads its log
+    if view.phase == "failed":
+        return Verdict("fail", _describe_failure(view))
+    if view.phase == "complete":
+        if standing.state == "running" and view.kind != "sweep":
+            return Verdict("keep")  # its lease has to end first
+        if view.restarts + 1 >= max_restarts:
+            return Verdict("fail", f"its Job ended {max_restarts} times without a result")
+        return Verdict("restart")
+    is_waiting = view.phase == "waiting" and standing.state == "queued"
+    if is_waiting and view.age_seconds >= _SAID_AFTER_SECONDS:
+        return Verdict("say", _describe_wait(view))
+    return Verdict("keep")
+
+
+def _describe_failure(view: JobView) -> str:
+    said = ": ".join(part for part in (view.reason, view.message) if part)
+    return f"its Kubernetes Job failed ({said or 'no reason given'})"
+
+
+def _describe_wait(view: JobView) -> str:
+    why = f" ({view.reason})" if view.reason else ""
+    return f"no pod has started for {format_age(view.age_seconds)}{why}; see the Job's events"
+
+
+def format_age(seconds: float) -> str:
+    """Return an age in steps that grow with it, so that what is said changes seldom."""
+    for size, unit in _AGES:
+        if seconds >= size:
+            number = int(seconds // size)
+            # 1, 2, 5, 10, 20, 50: as on a coin.
+            step = max(s for s in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000) if s <= number)
+            return f"{step} {unit}"
+    return "0 s"

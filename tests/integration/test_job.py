@@ -1,0 +1,223 @@
+"""`stock-backtest job`: one process per run, as a Job's pod starts it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+
+from storage.models import runs
+from storage.sql_types import database_time
+from tests.support.mariadb import MariaDbServer
+from tests.support.model_base import write
+from tests.support.processes import wait_until
+from tests.support.web import Web, build_web, submit
+
+pytestmark = pytest.mark.timeout(180)
+NOBODY = "123e4567-e89b-42d3-a456-426614174000"
+HEAVY = ("flask", "werkzeug", "celery", "kombu", "redis", "kubernetes", "pandas", "pyarrow")
+HEAVY += ("alembic", "optuna", "sqlalchemy.orm", "httpx", "prometheus_client")
+
+
+@pytest.fixture(scope="module")
+def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
+    found = build_web(tmp_path_factory.mktemp("job"))
+    yield found
+    found.store.engine.dispose()
+
+
+def build_environ(web: Web, **more: str) -> dict[str, str]:
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("STOCK_BACKTEST_", "KUBE"))}
+    return {
+        **clean,
+        "STOCK_BACKTEST_DATABASE_URL": web.settings.database_url,
+        "STOCK_BACKTEST_EXECUTOR": "kubernetes",
+        "STOCK_BACKTEST_LOG_FORMAT": "json",
+        "STOCK_BACKTEST_DATABASE_PATIENCE_SECONDS": "0",
+        **more,
+    }
+
+
+def run_job(
+    web: Web, *arguments: str, command: tuple[str, ...] = ("-m", "tasks.job"), **more: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *command, *arguments],
+        env=build_environ(web, **more),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_a_run_is_done_by_importing_only_what_it_needs(web: Web) -> None:
+    run_id = submit(web)
+    script = (
+        "import json, sys; from tasks.job import main; code = main(sys.argv[1:]);"
+        "print(json.dumps(sorted(sys.modules))); sys.exit(code)"
+    )
+    done = run_job(web, run_id, command=("-c", script))
+    assert done.returncode == 0, done.stderr
+    record = web.store.runs.get(run_id)
+    assert record is not None
+    assert (record.state, record.has_charts) == ("succeeded", True)
+    modules: list[str] = json.loads(done.stdout.splitlines()[-1])
+    assert [name for name in HEAVY if name in modules] == []
+    # Once more: nothing is left to do.
+    assert run_job(web, run_id).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "more", "code", "words"),
+    [
+        ([NOBODY], {}, 2, "there is no such run"),
+        (["--sweep", NOBODY], {}, 2, "there is no such sweep"),
+        (["--query", NOBODY], {}, 2, "there is no such question"),
+        (["not-an-id"], {}, 2, "is no UUID"),
+        ([NOBODY], {"STOCK_BACKTEST_MAX_BARS": "many"}, 2, "must be a whole number"),
+        ([NOBODY], {"STOCK_BACKTEST_EXECUTOR": "slurm"}, 2, "must be one of celery, kubernetes"),
+        ([NOBODY], {"STOCK_BACKTEST_DATABASE_URL": ""}, 2, "gets it from a secret"),
+        (
+            [NOBODY],
+            {"STOCK_BACKTEST_DATABASE_URL": "mysql://nobody:secret@127.0.0.1:1/x"},
+            3,
+            "cannot be reached",
+        ),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_and_an_exit_code(
+    web: Web, arguments: list[str], more: dict[str, str], code: int, words: str
+) -> None:
+    done = run_job(web, *arguments, **more)
+    assert done.returncode == code, done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("error: ")
+    assert words in last
+    assert "Traceback" not in done.stderr
+    assert "secret@" not in done.stderr
+
+
+def test_a_database_that_is_not_migrated_is_named_with_its_remedy(web: Web, tmp_path: Path) -> None:
+    done = run_job(web, NOBODY, STOCK_BACKTEST_DATABASE_URL=f"sqlite:///{tmp_path}/empty.db")
+    assert done.returncode == 3
+    assert "stock-backtest db upgrade" in done.stderr
+
+
+def test_a_run_that_its_input_ends_is_not_tried_again(web: Web) -> None:
+    run_id = submit(web, params={"window": 6})
+    record = web.store.runs.get(run_id)
+    assert record is not None
+    spec = {**record.spec, "params": {"window": -1}}
+    write(web.store, update(runs).where(runs.c.run_id == run_id).values(spec=spec))
+    command = ("-m", "cli.main", "job")
+    assert [run_job(web, run_id, command=command).returncode for _ in range(2)] in ([2, 2], [5, 5])
+    failed = web.store.runs.get(run_id)
+    assert failed is not None
+    assert failed.state == "failed"
+
+
+def test_a_run_that_somebody_holds_is_waited_for_and_taken_over(web: Web) -> None:
+    run_id = submit(web, params={"window": 7})
+    assert web.store.runs.claim(run_id, "a pod that was killed", 600.0, 3)
+    done: dict[str, Any] = {}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tasks.job", run_id],
+        env=build_environ(web),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    wait_until(lambda: "run_not_claimed" in process.stdout.readline(), 60, "it finds it held")  # type: ignore[union-attr]
+    over = update(runs).where(runs.c.run_id == run_id).values(lease_until=database_time(-5))
+    write(web.store, over)
+    done["log"], _ = process.communicate(timeout=100)
+    assert process.returncode == 0, done["log"]
+    record = web.store.runs.get(run_id)
+    assert record is not None
+    assert (record.state, record.attempt) == ("succeeded", 2)
+
+
+def test_sigterm_hands_the_run_back_at_no_cost(web: Web, tmp_path: Path) -> None:
+    run_id = submit(web, params={"window": 8})
+    slow = (
+        "import sys, time; import tasks.execute as execute; from tasks.job import main;"
+        "execute.compute_run = lambda *a, **k: time.sleep(60); sys.exit(main(sys.argv[1:]))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", slow, run_id], env=build_environ(web), stderr=subprocess.PIPE
+    )
+    wait_until(
+        lambda: web.store.runs.get(run_id).state == "running",  # type: ignore[union-attr]
+        60,
+        "the run is claimed",
+    )
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 143
+    record = web.store.runs.get(run_id)
+    assert record is not None
+    assert (record.state, record.attempt) == ("queued", 1)
+    assert web.store.runs.claim(run_id, "the next pod", 600.0, 1)  # none was lost
+
+
+READ_ONLY = """
+set -e
+mount -o remount,bind,ro /
+mount -t tmpfs scratch "$TMPDIR"
+if touch "$SHIPPED/probe" 2> /dev/null; then echo "the file system can be written"; exit 99; fi
+exec "$@"
+"""
+
+
+def test_a_pod_whose_file_system_is_read_only_compiles_nothing(
+    tmp_path: Path, mariadb_server: MariaDbServer
+) -> None:
+    """All but one directory in memory is read-only, as in the image, and kernels are shipped."""
+    web = build_web(tmp_path, url=mariadb_server.create_database())
+    first, second = (submit(web, params={"window": window}) for window in (9, 10))
+    assert run_job(web, first).returncode == 0  # compiles what is not compiled yet
+    shipped, scratch = tmp_path / "kernels", tmp_path / "scratch"
+    scratch.mkdir()
+    ship_kernels(shipped)
+    more = {"NUMBA_CACHE_DIR": str(shipped), "TMPDIR": str(scratch), "NUMBA_DEBUG_CACHE": "1"}
+    command = ("unshare", "--mount", "sh", "-c", READ_ONLY, "sh")
+    done = subprocess.run(
+        [*command, sys.executable, "-m", "tasks.job", second],
+        env=build_environ(web, SHIPPED=str(shipped), **more),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "[cache] data loaded" in done.stdout
+    assert "[cache] data saved" not in done.stdout
+    record = web.store.runs.get(second)
+    assert record is not None
+    assert (record.state, record.has_charts) == ("succeeded", True)
+    web.store.engine.dispose()
+
+
+def ship_kernels(target: Path) -> None:
+    """Copy the kernels beside our sources to where numba looks below a directory of its own."""
+    root = Path(__file__).resolve().parents[2]
+    for package in ("backtest", "rules", "adapters", "tasks"):
+        source = root / package
+        hashed = hashlib.sha1(str(source).encode()).hexdigest()  # numba's own way
+        files = list((source / "__pycache__").glob("*.nb[ic]"))
+        folder = target / f"{package}_{hashed}"
+        folder.mkdir(parents=True)
+        for file in files:
+            shutil.copyfile(file, folder / file.name)
