@@ -1,4 +1,4 @@
-"""What the verdict on a sweep's winner takes from its stored numbers: counts, and which to look at."""
+"""What a verdict takes from the stored numbers: counts, and which combinations to look at."""
 
 from __future__ import annotations
 
@@ -119,9 +119,7 @@ def _find_candidates(
     if plateau is None:
         return best, None
     edges = find_edges(space, plateau.point)
-    return best, Candidate(
-        plateau.point, plateau.value, plateau.score, plateau.n_neighbours, edges
-    )
+    return best, Candidate(plateau.point, plateau.value, plateau.score, plateau.n_neighbours, edges)
 
 
 def find_edges(space: SearchSpace, point: int) -> tuple[str, ...]:
@@ -170,5 +168,5 @@ def _draw_keys(points: PointArray) -> FloatArray:
     mixed = points.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    keys: FloatArray = ((mixed ^ (mixed >> np.uint64(31))) >> np.uint64(11)) * 2.0**-53
-    return keys
+    high_bits = (mixed ^ (mixed >> np.uint64(31))) >> np.uint64(11)
+    return high_bits.astype(np.float64) * 2.0**-53

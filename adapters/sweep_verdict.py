@@ -148,9 +148,7 @@ def _count_trials(
     )
 
 
-def _describe_candidate(
-    evidence: Evidence, found: Candidate, run: CandidateRun
-) -> dict[str, Any]:
+def _describe_candidate(evidence: Evidence, found: Candidate, run: CandidateRun) -> dict[str, Any]:
     trials = evidence.trials
     figures = {
         "sharpe": run.metrics["sharpe"],

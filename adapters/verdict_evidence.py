@@ -130,9 +130,7 @@ class Evidence:
             found.score is None or found.score < SPIKE_SHARE * found.value
         )
 
-    def deflate(
-        self, run: CandidateRun, n_trials: float, variance: float | None = None
-    ) -> float:
+    def deflate(self, run: CandidateRun, n_trials: float, variance: float | None = None) -> float:
         """Return the deflated Sharpe ratio of a combination."""
         skew, kurtosis = run.metrics["skew"], run.metrics["kurtosis"]
         return compute_dsr(run.sharpe_per_bar, run.n_bars, skew, kurtosis, n_trials, variance)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from adapters.verdict_evidence import (
     DSR_REAL,
@@ -20,9 +20,7 @@ if TYPE_CHECKING:
     from rules.sweep_spec import SweepSpec
 
 FEW_TRADES = 30
-_PERCENT = frozenset(
-    ("total_return", "cagr", "volatility", "max_drawdown", "win_rate", "exposure")
-)
+_PERCENT = frozenset(("total_return", "cagr", "volatility", "max_drawdown", "win_rate", "exposure"))
 # Sign, code, text.
 Reason = tuple[bool, str, str]
 
@@ -104,20 +102,20 @@ def _judge_neighbours(evidence: Evidence) -> Iterator[Reason]:
     name = evidence.spec.objective
     if best is None or best.n_neighbours == 0:
         return
-    value = _format(name, best.value)
+    value = f"{name} {_say(name, best.value)}"
     if best.score is None:
-        yield False, "spike", f"raw best stands alone: {value}, most neighbours do not compete"
+        yield False, "spike", f"raw best stands alone: {value}, its neighbours do not compete"
     elif evidence.is_spike:
-        text = f"raw best is a spike: {value}, {_format(name, best.score)} with its neighbours"
+        text = f"raw best is a spike: {value}, but {_say(name, best.score)} with its neighbours"
         yield False, "spike", text
     else:
-        text = f"no spike: raw best {value}, {_format(name, best.score)} with its neighbours"
+        text = f"no spike: {value}, and {_say(name, best.score)} with its neighbours"
         yield True, "spike", text
     if plateau is None or plateau.point == best.point or evidence.plateau is None:
         return
     dsr = evidence.deflate(evidence.plateau, evidence.trials.n_effective)
     if not math.isnan(dsr):
-        text = f"plateau: {_format(name, plateau.score or math.nan)} with its neighbours, "
+        text = f"plateau: {name} {_say(name, plateau.score or 0.0)} with its neighbours, "
         yield dsr >= DSR_REAL, "plateau", f"{text}DSR {dsr:.2f}"
 
 
@@ -160,12 +158,11 @@ def choose_advice(evidence: Evidence, word: str) -> str:
     return "Gather evidence before use: unseen bars, another market."
 
 
-def _format(name: str, value: float) -> str:
-    return f"{name} {value:.1%}" if name in _PERCENT else f"{name} {value:.2f}"
+def _say(name: str, value: float) -> str:
+    return f"{value:.1%}" if name in _PERCENT else f"{value:,.2f}"
 
 
 def _plural(noun: str, count: float) -> str:
     if round(count) == 1:
         return noun
     return f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
-

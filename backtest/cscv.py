@@ -1,4 +1,4 @@
-"""Probability of backtest overfitting: do the ranks of many trials carry over to other bars?"""
+"""Probability of backtest overfitting: whether ranks of many trials carry over to other bars."""
 
 from __future__ import annotations
 
@@ -197,7 +197,8 @@ def _is_in_worse_half(values: FloatArray, best: NDArray[np.int64]) -> BoolArray:
     n_below = np.count_nonzero(values < own, axis=1)
     n_above = np.count_nonzero(values > own, axis=1)
     # w <= 1/2 with ties averaged, in whole numbers.
-    return n_below <= n_above
+    is_worse: BoolArray = n_below <= n_above
+    return is_worse
 
 
 def _take_median(values: FloatArray) -> float:

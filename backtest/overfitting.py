@@ -70,7 +70,7 @@ def compute_expected_maximum(n_trials: float) -> float:
     Bailey, D. H. and Lopez de Prado, M. (2014), The deflated Sharpe ratio, Journal of Portfolio
     Management 40(5), 94-107, equation 1 and appendix A.1.
     """
-    if not 1.0 <= n_trials:
+    if not n_trials >= 1.0:  # also of NaN
         return math.nan
     if n_trials == 1.0:
         return 0.0

@@ -33,7 +33,8 @@ def cluster_trials(returns: FloatArray, cut: float = CUT_CORRELATION) -> IntArra
         it did nothing.
     """
     labels = np.full(returns.shape[1], -1, dtype=np.int64)
-    varies = np.flatnonzero(returns.max(axis=0, initial=-np.inf) > returns.min(axis=0, initial=np.inf))
+    highest, lowest = returns.max(axis=0, initial=-np.inf), returns.min(axis=0, initial=np.inf)
+    varies = np.flatnonzero(highest > lowest)
     if varies.size:
         members = _link(1.0 - _correlate(returns[:, varies]), 1.0 - cut)
         labels[varies] = np.unique(members, return_inverse=True)[1]

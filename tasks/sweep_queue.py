@@ -61,9 +61,10 @@ def dispatch_sweep(store: Store, settings: Settings, sweep_id: str) -> bool:
 def dispatch_query(store: Store, settings: Settings, query_id: str) -> bool:
     """Send a question to the workers unless that was done just now; see `dispatch_sweep`."""
     if settings.executor == "inline":
+        from tasks.execute import BarsCache
         from tasks.sweep_finish import execute_query
 
-        execute_query(store, settings, query_id)
+        execute_query(store, settings, query_id, BarsCache())
         return True
     if not store.sweeps.take_query_message(query_id, RESEND_SECONDS):
         return True

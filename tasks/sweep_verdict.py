@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 FloatArray = NDArray[np.float64]
 
 MOST_TRIALS, FEWEST_TRIALS = 512, 64
+_PROVISIONAL_SHARE = 4
 # Bars x combinations computed again: some seconds of one core, whatever the length.
 _MOST_STEPS = 150_000_000
 # Of a return: longer data are looked at in longer periods, so that memory is bounded.
@@ -57,7 +58,8 @@ def compute_verdict(
     load : callable
         See `tasks.sweep_compute.SweepEvaluator`.
     is_final : bool
-        Whether these are all results.
+        Whether these are all results. Before, fewer combinations are looked at, because the answer
+        is asked for again soon.
     check : callable
         Called between combinations; it may raise to stop.
 
@@ -69,13 +71,15 @@ def compute_verdict(
     """
     longest = max(dataset.n_bars for dataset in spec.datasets)
     n_sample = min(max(_MOST_STEPS // longest, FEWEST_TRIALS), MOST_TRIALS)
+    if not is_final:
+        n_sample //= _PROVISIONAL_SHARE
     survey = survey_trials(columns, spec, n_sample, is_final=is_final)
     check()
     if survey.best is None:
         return build_verdict(spec, survey, None, None, np.empty((0, 0)), np.empty(0), {})
     again = _Recomputation(spec, load)
     best = again.measure(survey.best.point)
-    plateau = survey.plateau and again.measure(survey.plateau.point)
+    plateau = again.measure(survey.plateau.point) if survey.plateau else None
     columns_of_returns, sharpes = [], []
     for point in survey.sample.tolist():
         check()
