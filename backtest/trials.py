@@ -53,7 +53,7 @@ def estimate_n_trials(labels: IntArray, n_all: int) -> float:
     labels : ndarray of int64, shape (m,)
         Cluster of each trial of the sample, from `cluster_trials`.
     n_all : int
-        All trials; the estimate never exceeds it. A sample of all misses none.
+        All trials, sampled or not; the estimate never exceeds it.
 
     Returns
     -------
@@ -68,7 +68,7 @@ def estimate_n_trials(labels: IntArray, n_all: int) -> float:
     """
     sizes = np.bincount(labels[labels >= 0])
     seen, m = float(sizes.size), int(sizes.sum())
-    if m < n_all and m > 0:
+    if labels.size < n_all and m > 0:
         once, twice = np.count_nonzero(sizes == 1), np.count_nonzero(sizes == 2)
         seen += (m - 1) / m * once * (once - 1) / (2.0 * (twice + 1))
     return max(1.0, min(seen, float(n_all)))
