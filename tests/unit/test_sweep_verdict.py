@@ -35,7 +35,9 @@ def build_market(close: np.ndarray) -> tuple[Any, Any]:
 
 
 def draw_walk(seed: int) -> tuple[Any, Any]:
-    return build_market(100 * np.exp(np.cumsum(np.random.default_rng(seed).normal(0, 0.015, N_BARS))))
+    return build_market(
+        100 * np.exp(np.cumsum(np.random.default_rng(seed).normal(0, 0.015, N_BARS)))
+    )
 
 
 def draw_reversion(seed: int) -> tuple[Any, Any]:
@@ -152,7 +154,9 @@ def test_several_datasets_count_as_more_trials_and_show_the_winner_elsewhere():
     verdict = compute_verdict(columns, spec, load)
     n_each = spec.build_space().n_points // 3
     own, rest = divmod(verdict["best"]["index"], n_each)
-    [chunk] = list(MemoryColumns(columns._points, columns._status, columns._metrics).read(["sharpe"]))
+    [chunk] = list(
+        MemoryColumns(columns._points, columns._status, columns._metrics).read(["sharpe"])
+    )
     assert verdict["elsewhere"] == {
         f"M{number}": pytest.approx(chunk.columns["sharpe"][number * n_each + rest], rel=1e-12)
         for number in range(3)
@@ -204,7 +208,7 @@ def test_the_edge_of_an_axis_is_its_first_and_last_number():
     _, spec, _ = sweep("rsi", draw_walk(1), trading={"stop_loss": "off,0.05:0.2:0.05"})
     space = spec.build_space()
     names = [axis.name for axis in space.axes]
-    point = {name: 1 for name in names}
+    point = dict.fromkeys(names, 1)
 
     def edges(**digits: int) -> tuple[str, ...]:
         found = 0
