@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +116,14 @@ def test_a_report_for_people_shows_counts_best_plateau_and_top(cli: Cli, folder:
     assert list(folder.glob(".*part")) == []
 
 
+def build_waves(n_bars: int) -> Iterator[str]:
+    """Rows of prices that rise and fall: there is something to trade and to judge."""
+    first = date(2020, 1, 1)
+    for i in range(n_bars):
+        price = 100 + 10 * math.sin(i / 3) + 5 * math.sin(i / 1.7)
+        yield f"{first + timedelta(days=i)},{price},{price + 1},{price - 1},{price}"
+
+
 def test_a_verdict_is_told_to_people_and_programs(cli: Cli, platform: tuple[Web, str]) -> None:
     arguments = ("sweep", "WALK", "-r", "rsi", "-p", "window=2:6", "--server", platform[1])
     told = cli(*arguments, "--verdict")
@@ -130,7 +140,7 @@ def test_a_platform_gives_the_same_numbers_and_hash(
 ) -> None:
     web, url = platform
     path = folder / "gold.csv"
-    path.write_bytes(build_csv(120))
+    path.write_text("\n".join(["Date,Open,High,Low,Close", *build_waves(300)]))
     arguments = ("sweep", str(path), "-r", "rsi", "-p", "window=2:6", "--fee-rate", "0,0.001")
     arguments += ("-p", "oversold=35,45", "-p", "overbought=55", "--verdict")
     here = cli(*arguments, "--json", "--out", str(folder / "here.parquet"))
