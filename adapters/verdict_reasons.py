@@ -57,19 +57,19 @@ def collect_reasons(evidence: Evidence) -> list[dict[str, str]]:
 def _judge_sharpe(evidence: Evidence) -> Iterator[Reason]:
     best, trials, dsr = evidence.best, evidence.trials, evidence.dsr
     luck = expect_luck(evidence, trials.n_effective)
-    tries = f"{trials.n_effective:,.0f} independent {_plural('try', trials.n_effective)}"
+    tries = f"{trials.n_effective:,.0f} {_plural('try', trials.n_effective)}"
     is_good = dsr >= DSR_REAL
     yield (
         is_good,
         "dsr_effective",
-        f"Sharpe {best.metrics['sharpe']:.2f} against {luck:.2f}, the luck of the best of about "
-        f"{tries}: DSR {dsr:.2f} is {'' if is_good else 'not '}above {DSR_REAL}",
+        f"DSR {dsr:.2f}: Sharpe {best.metrics['sharpe']:.2f}, by luck the best of {tries} has "
+        f"{luck:.2f}",
     )
     raw = evidence.deflate(best, trials.n_raw)
     if is_good and not math.isnan(raw):
         is_good = raw >= DSR_REAL
         verb = "still" if is_good else "falls to"
-        text = f"counted as {trials.n_raw:,} independent tries, DSR {verb} {raw:.2f}"
+        text = f"counted as {trials.n_raw:,} independent tries: DSR {verb} {raw:.2f}"
         yield is_good, "dsr_raw", text
 
 
@@ -79,21 +79,17 @@ def _judge_ranks(evidence: Evidence) -> Iterator[Reason]:
         yield False, "pbo", "too few bars or different combinations for cross-validation"
         return
     low, high = evidence.null_band
-    band = f"null band {low:.2f} to {high:.2f}"
+    band = f"null band {low:.2f}-{high:.2f}"
     if evidence.carries_over:
         yield True, "pbo", f"PBO {cscv.pbo:.2f} is below its {band}: ranks carry over"
     elif cscv.pbo <= high:
-        text = f"PBO {cscv.pbo:.2f} is inside its {band}: ranks may be chance"
+        text = f"PBO {cscv.pbo:.2f} is inside its {band}: may be chance"
         yield False, "pbo", text
     else:
-        text = f"PBO {cscv.pbo:.2f} is above its {band}: the best of one half is bad in the other"
+        text = f"PBO {cscv.pbo:.2f} is above its {band}: ranks turn round"
         yield False, "pbo", text
     share = cscv.loss_share
-    per_year = math.sqrt(evidence.n_periods / evidence.best.years)
-    text = (
-        f"chosen on half of the bars, the best loses on the other half in {share:.0%} of the "
-        f"splits (median Sharpe {cscv.out_of_sample * per_year:.2f})"
-    )
+    text = f"best on one half of the bars, it loses on the other in {share:.0%} of splits"
     yield share <= MOST_LOSSES, "loss_share", text
 
 

@@ -16,7 +16,7 @@ const SCALE = { width: 104, height: 16 };
 
 const probability = (value) => formatNumber(value, 3);
 // Texts come with a plain minus.
-const typeset = (text) => text.replace(/(^|[\s(])-(?=\d)/g, "$1−");
+const typeset = (text) => text.replace(/(^|[\s(])-(?=\d)/g, "$1−").replace(/(\d)-(?=\d)/g, "$1–");
 
 /** A number of trials as short as a heading needs it. @param {number} n */
 function shortCount(n) {
@@ -59,7 +59,7 @@ export function buildRows({ best, plateau, trials, pbo, thresholds }) {
 export function buildFigures({ best, trials, pbo, data, objective }) {
   const near = best.score === null ? DASH : formatMetric(objective, best.score);
   return [
-    { name: "near", label: "with neighbours", text: near,
+    { name: "near", label: "near", text: near,
       tip: `Median of the objective over the raw best and its ${formatCount(best.n_neighbours)} neighbours, one step along one parameter each: much less than its own ${formatMetric(objective, best.value)} makes it a spike.` },
     { name: "out_of_sample", label: "out of sample", text: formatNumber(pbo.out_of_sample),
       tip: `Median Sharpe on one half of the bars of what was best on the other half, where it had ${formatNumber(pbo.in_sample)}. It loses there in ${formatPercent(pbo.loss_share, 0)} of the splits.` },
@@ -101,7 +101,7 @@ export class VerdictPanel {
   }
 
   clear() {
-    Object.assign(this, { sweep: null, verdict: null, askedShare: 0, isAsking: false, hasFailed: false });
+    Object.assign(this, { sweep: null, verdict: null, askedShare: 0, question: null, hasFailed: false });
   }
 
   /** Whether there are figures to look at. */
@@ -120,13 +120,12 @@ export class VerdictPanel {
     const { sweep } = this;
     const share = sweep.n_positions_done / sweep.n_positions;
     const isStill = isTerminal(sweep.state) || sweep.state === "paused";
-    if (!isStill && (this.isAsking || share < GROWTH * this.askedShare)) return;
-    Object.assign(this, { askedShare: share, isAsking: true });
+    if (!isStill && (this.question || share < GROWTH * this.askedShare)) return;
+    const question = Symbol("question");
+    Object.assign(this, { askedShare: share, question });
     const answer = await this.handlers.ask();
-    if (this.sweep?.sweep_id !== sweep.sweep_id) return;
-    // An older question that ends late, or was given up, says nothing about this one.
-    if (this.askedShare !== share) return;
-    Object.assign(this, { isAsking: false, hasFailed: !answer, verdict: answer ?? this.verdict });
+    if (this.question !== question) return; // a newer one was asked, or another sweep is shown
+    Object.assign(this, { question: null, hasFailed: !answer, verdict: answer ?? this.verdict });
     this.draw();
     this.handlers.onChange();
   }
@@ -163,8 +162,8 @@ function drawTable(verdict) {
     h("caption", { class: "visually-hidden", text: "How likely the winner is no luck" }),
     h("thead", {}, h("tr", {}, h("th", { scope: "col" }, hidden("Figure")),
       h("th", { scope: "col", class: "n", text: "Raw best" }), h("th", { scope: "col", class: "n", text: "Plateau" }),
-      h("th", { scope: "col", class: "verdict-key" }, h("span", { text: "0" }), h("span", { class: "text", text: "◇ raw" }),
-        h("span", { text: "◆" }), h("span", { text: "1" })),
+      h("th", { scope: "col" }, h("div", { class: "verdict-key" }, h("span", { text: "0" }),
+        h("span", { class: "text", text: "◇ raw ◆" }), h("span", { text: "1" }))),
       h("th", { scope: "col" }, hidden("Reading")))),
     h("tbody", {}, buildRows(verdict).map((row, idx) => h("tr", { data: { figure: row.name } },
       h("th", { scope: "row" }, term(row.label, row.tip, idx === 0)),
