@@ -56,6 +56,8 @@ class TrialSurvey:
         Combinations that compete on the dataset of the best.
     sample : array of int64, shape (n,)
         Points of some of these, drawn evenly, rising; all of them where they are few.
+    is_final : bool
+        Whether all combinations are computed; neighbours are judged only then.
     """
 
     n_combinations: int
@@ -65,6 +67,7 @@ class TrialSurvey:
     plateau: Candidate | None
     n_alike: int
     sample: PointArray
+    is_final: bool
 
 
 def survey_trials(
@@ -86,11 +89,11 @@ def survey_trials(
     position = field.find_best()
     if position is None:
         nobody = np.empty(0, dtype=np.int64)
-        return TrialSurvey(n_combinations, 0, 0, None, None, 0, nobody)
+        return TrialSurvey(n_combinations, 0, 0, None, None, 0, nobody, is_final)
     best, plateau = _find_candidates(field, spec, position, is_final=is_final)
     n_alike, sample = _draw(field, spec.build_space(), best.point, n_sample)
     return TrialSurvey(
-        n_combinations, field.n_eligible, n_profitable, best, plateau, n_alike, sample
+        n_combinations, field.n_eligible, n_profitable, best, plateau, n_alike, sample, is_final
     )
 
 

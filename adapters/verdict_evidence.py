@@ -5,8 +5,8 @@ beyond what the best of so many worthless combinations has (deflated Sharpe rati
 best on some bars stay good on the others (cross-validation)?
 
 - LIKELY_REAL: DSR at the effective number of trials >= 0.95; PBO below its null band, or a loss out
-  of sample in at most 5 % of the splits; and no spike, that is, the median with its neighbours is
-  at least half of its value.
+  of sample in at most 5 % of the splits; no spike, that is, the median with its neighbours is at
+  least half of its value; and a Sharpe ratio above that of buy and hold, which else explains it.
 - LIKELY_LUCK: DSR < 0.5; or DSR < 0.9 and PBO not below its null band.
 - UNPROVEN: whatever lies between.
 - UNKNOWN: fewer than two combinations compete, or the winner's Sharpe ratio is undefined.
@@ -130,6 +130,11 @@ class Evidence:
             found.score is None or found.score < SPIKE_SHARE * found.value
         )
 
+    @property
+    def beats_market(self) -> bool:
+        """Whether the winner's Sharpe ratio is above that of buy and hold, where that has one."""
+        return not self.best.metrics["sharpe"] <= self.best.metrics["benchmark_sharpe"]
+
     def deflate(self, run: CandidateRun, n_trials: float, variance: float | None = None) -> float:
         """Return the deflated Sharpe ratio of a combination."""
         skew, kurtosis = run.metrics["skew"], run.metrics["kurtosis"]
@@ -142,7 +147,7 @@ def choose_word(evidence: Evidence) -> str:
     if dsr < DSR_LUCK or (dsr < DSR_DOUBT and not carries_over):
         return LIKELY_LUCK
     keeps = carries_over or evidence.cscv.loss_share <= MOST_LOSSES
-    if dsr >= DSR_REAL and keeps and not evidence.is_spike:
+    if dsr >= DSR_REAL and keeps and evidence.beats_market and not evidence.is_spike:
         return LIKELY_REAL
     return UNPROVEN
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 FEW_TRADES = 30
 _PERCENT = frozenset(("total_return", "cagr", "volatility", "max_drawdown", "win_rate", "exposure"))
+_NAMES = {"sharpe": "Sharpe", "sortino": "Sortino", "calmar": "Calmar", "cagr": "CAGR"}
 # Sign, code, text.
 Reason = tuple[bool, str, str]
 
@@ -32,7 +33,7 @@ def explain_unknown(spec: SweepSpec, survey: TrialSurvey) -> tuple[str, str]:
     if survey.n_eligible == 0:
         least = f" with {spec.min_trades} trades or more" if spec.min_trades else ""
         advice = "Lower the least number of trades, or widen the space."
-        return f"no combination{least} has a {spec.objective}", advice
+        return f"no combination{least} has a {_label(spec.objective)}", advice
     if survey.n_eligible == 1:
         return "one combination competes: nothing was chosen", "Sweep at least one parameter."
     advice = "Sweep more bars, or combinations that trade."
@@ -96,9 +97,10 @@ def _judge_ranks(evidence: Evidence) -> Iterator[Reason]:
 def _judge_neighbours(evidence: Evidence) -> Iterator[Reason]:
     best, plateau = evidence.survey.best, evidence.survey.plateau
     name = evidence.spec.objective
+    label = _label(name)
     if best is None or best.n_neighbours == 0:
         return
-    value = f"{name} {_say(name, best.value)}"
+    value = f"{label} {_say(name, best.value)}"
     if best.score is None:
         yield False, "spike", f"raw best stands alone: {value}, its neighbours do not compete"
     elif evidence.is_spike:
@@ -111,7 +113,7 @@ def _judge_neighbours(evidence: Evidence) -> Iterator[Reason]:
         return
     dsr = evidence.deflate(evidence.plateau, evidence.trials.n_effective)
     if not math.isnan(dsr):
-        text = f"plateau: {name} {_say(name, plateau.score or 0.0)} with its neighbours, "
+        text = f"plateau: {label} {_say(name, plateau.score or 0.0)} with its neighbours, "
         yield dsr >= DSR_REAL, "plateau", f"{text}DSR {dsr:.2f}"
 
 
@@ -132,7 +134,7 @@ def _judge_others(evidence: Evidence) -> Iterator[Reason]:
     yield share > 0.5, "profitable", f"{share:.0%} of the combinations that compete make money"
     held = metrics["benchmark_sharpe"]
     if not math.isnan(held):
-        is_better = metrics["sharpe"] > held
+        is_better = evidence.beats_market
         text = f"Sharpe {'above' if is_better else 'not above'} that of buy and hold ({held:.2f})"
         yield is_better, "held", text
     known = {name: value for name, value in evidence.elsewhere.items() if not math.isnan(value)}
@@ -144,6 +146,8 @@ def _judge_others(evidence: Evidence) -> Iterator[Reason]:
 
 def choose_advice(evidence: Evidence, word: str) -> str:
     """Return one piece of advice."""
+    if not evidence.survey.is_final:
+        return "Not all combinations are computed: neighbours are judged at the end."
     if word == LIKELY_LUCK:
         return "Do not trade it: sweep fewer combinations over more bars, or try another idea."
     best, plateau = evidence.survey.best, evidence.survey.plateau
@@ -152,6 +156,10 @@ def choose_advice(evidence: Evidence, word: str) -> str:
     if word == LIKELY_REAL:
         return "Test it on unseen bars before use: a verdict is no proof."
     return "Gather evidence before use: unseen bars, another market."
+
+
+def _label(name: str) -> str:
+    return _NAMES.get(name, name.replace("_", " "))
 
 
 def _say(name: str, value: float) -> str:

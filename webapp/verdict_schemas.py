@@ -89,7 +89,8 @@ class Verdict(AnswerModel):
     """Whether the winner is real or luck; provisional unless `complete`.
 
     LIKELY_REAL: DSR >= 0.95 at the effective number of trials, and PBO below its null band or a
-    loss out of sample in at most 5 % of the splits, and no spike. LIKELY_LUCK: DSR < 0.5, or < 0.9
+    loss out of sample in at most 5 % of the splits, no spike, and a Sharpe ratio above that of buy
+    and hold. LIKELY_LUCK: DSR < 0.5, or < 0.9
     with PBO not below its null band. UNPROVEN: between. UNKNOWN: nothing to judge.
     """
 

@@ -102,6 +102,16 @@ def test_on_a_strong_planted_effect_it_says_real(rule, draw, small_sample):
         ] == "+"
 
 
+def test_what_the_market_alone_explains_is_not_called_real(small_sample):
+    noise = np.random.default_rng(1).normal(0.002, 0.01, N_BARS)
+    verdict = compute_verdict(*sweep("sma_cross", build_market(100 * np.exp(np.cumsum(noise)))))
+    best = verdict["best"]
+    assert best["dsr_effective"] >= 0.95
+    assert best["sharpe"] < best["benchmark_sharpe"]
+    assert verdict["word"] == "unproven"
+    assert {"code": "held", "sign": "-"}.items() <= verdict["reasons"][-1].items()
+
+
 @pytest.fixture(scope="module")
 def aapl() -> tuple[MemoryColumns, SweepSpec, Any]:
     return sweep("rsi", load_bar_file(ROOT / "data" / "AAPL.csv"), trading={"stop_loss": "off,0.1"})
@@ -170,6 +180,7 @@ def test_before_the_last_chunk_neighbours_are_not_judged(aapl):
     verdict = compute_verdict(*aapl, is_final=False)
     assert verdict["plateau"] is None
     assert verdict["best"]["score"] is None
+    assert "Not all combinations" in verdict["advice"]
     assert not {"spike", "plateau"} & {reason["code"] for reason in verdict["reasons"]}
     assert verdict["trials"]["n_sampled"] == 128
 

@@ -156,7 +156,7 @@ export class SweepResults {
 
   drawLuck() {
     showLuck($("#luck"), this.sweep,
-      { spread: this.spread, held: this.held, isJudged: this.verdict.isKnown, onOpen: this.handlers.onOpen });
+      { spread: this.spread, held: this.held, isJudged: this.verdict.verdict !== null, onOpen: this.handlers.onOpen });
   }
 
   loadTab() {
