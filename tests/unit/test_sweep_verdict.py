@@ -84,9 +84,9 @@ def small_sample(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("rule", ["rsi", "sma_cross"])
 def test_on_noise_it_says_luck_nearly_always_and_never_real(rule, small_sample):
-    words = [compute_verdict(*sweep(rule, draw_walk(seed)))["word"] for seed in range(12)]
+    words = [compute_verdict(*sweep(rule, draw_walk(seed)))["word"] for seed in range(8)]
     assert "likely_real" not in words
-    assert words.count("likely_luck") >= 10
+    assert words.count("likely_luck") >= 7
 
 
 @pytest.mark.parametrize(
