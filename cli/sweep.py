@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,13 @@ from backtest.errors import InputError
 from cli.bar_sources import find_file, find_source, is_path, place_on_server
 from cli.client import PlatformClient
 from cli.report import print_json, writing_file, writing_output
-from cli.sweep_client import download_export, follow_sweep, load_document, submit_sweep
+from cli.sweep_client import (
+    download_export,
+    follow_sweep,
+    load_document,
+    load_verdict,
+    submit_sweep,
+)
 from cli.sweep_options import (
     add_output_options,
     add_sweep_options,
@@ -27,28 +34,44 @@ from rules.sweep_request import SweepRequest, parse_sweep_request
 from tasks.settings import load_settings
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What becomes of a sweep: rows to show, a verdict, a file and its format."""
+
+    top: int
+    verdict: bool
+    out: Path | None
+    ending: str
+
+
 @click.command(name="sweep")
 @click.argument("data", metavar="FILE_OR_SYMBOL[,...]")
 @add_sweep_options
 @add_output_options
 def sweep_command(
-    data: str, top: int, out: Path | None, as_json: bool, server: str | None, **options: Any
+    data: str,
+    top: int,
+    out: Path | None,
+    verdict: bool,
+    as_json: bool,
+    server: str | None,
+    **options: Any,
 ) -> None:
     """Backtest every combination of a rule's parameters.
 
     SPEC is one value, a range 2:50 or 2:50:2 with both ends, or a list 10,14,21.
     """
-    ending = check_out(out)
+    wanted = Wanted(top, verdict, out, check_out(out))
     try:
         names = split_datasets(data)
         payload = build_sweep_payload(names, options)
         request = parse_sweep_request(payload)
         if server:
             document = _run_on_server(
-                server, names, payload, request, options["date_format"], top, out, ending
+                server, names, payload, request, options["date_format"], wanted
             )
         else:
-            document = _run_in_process(names, request, options["date_format"], top, out, ending)
+            document = _run_in_process(names, request, options["date_format"], wanted)
     except InputError as error:
         raise name_sweep_flags(error, options) from error
     for warning in document["warnings"]:
@@ -66,9 +89,7 @@ def _run_on_server(
     payload: dict[str, Any],
     request: SweepRequest,
     date_format: str | None,
-    top: int,
-    out: Path | None,
-    ending: str,
+    wanted: Wanted,
 ) -> dict[str, Any]:
     with PlatformClient(server) as client, showing_progress() as show:
         refs = [_place(client, name, request, date_format) for name in names]
@@ -83,10 +104,12 @@ def _run_on_server(
                 err=True,
             )
             raise
-        document = load_document(client, state, top)
-        if out is not None:
-            with writing_file(out) as stream:
-                download_export(client, sweep_id, ending, stream)
+        document = load_document(client, state, wanted.top)
+        if wanted.verdict:
+            document["verdict"] = load_verdict(client, sweep_id)
+        if wanted.out is not None:
+            with writing_file(wanted.out) as stream:
+                download_export(client, sweep_id, wanted.ending, stream)
         return document
 
 
@@ -105,12 +128,7 @@ def _place(
 
 
 def _run_in_process(
-    names: Sequence[str],
-    request: SweepRequest,
-    date_format: str | None,
-    top: int,
-    out: Path | None,
-    ending: str,
+    names: Sequence[str], request: SweepRequest, date_format: str | None, wanted: Wanted
 ) -> dict[str, Any]:
     sources = [find_source(name) for name in names]
     limit = load_settings().max_combinations
@@ -131,9 +149,14 @@ def _run_in_process(
     with showing_progress() as show:
         sweep = run_local_sweep(spec, by_hash.__getitem__, on_progress=show)
     with sweep:
-        if out is not None:
+        document = build_sweep_document(sweep, wanted.top)
+        if wanted.verdict:
+            from tasks.sweep_verdict import compute_verdict
+
+            document["verdict"] = compute_verdict(sweep.columns, spec, by_hash.__getitem__)
+        if wanted.out is not None:
             from adapters.sweep_export import write_sweep
 
-            with writing_file(out) as stream:
-                write_sweep(sweep.columns, spec, ending, stream)
-        return build_sweep_document(sweep, top)
+            with writing_file(wanted.out) as stream:
+                write_sweep(sweep.columns, spec, wanted.ending, stream)
+        return document

@@ -75,11 +75,7 @@ def _explain(client: PlatformClient, state: Mapping[str, Any]) -> str:
 
 def load_document(client: PlatformClient, state: Mapping[str, Any], top: int) -> dict[str, Any]:
     """Return the object of `sweep --json` for a sweep that has succeeded."""
-    path = f"{_API}/{quote(str(state['sweep_id']), safe='')}/ranking"
-    ranking = client.call("GET", path, params={"limit": top})
-    while ranking.get("state") == "computing":
-        time.sleep(1.0)
-        ranking = client.call("GET", path, params={"limit": top})
+    ranking = _ask(client, state["sweep_id"], "ranking", {"limit": top})
     return {
         "sweep_id": state["sweep_id"],
         "n_combinations": state["n_combinations"],
@@ -93,6 +89,24 @@ def load_document(client: PlatformClient, state: Mapping[str, Any], top: int) ->
         "spec": state["spec"],
         "warnings": state["warnings"],
     }
+
+
+def load_verdict(client: PlatformClient, sweep_id: str) -> dict[str, Any]:
+    """Return the verdict on the winner of a sweep that has succeeded, as a local sweep has it."""
+    answer = _ask(client, sweep_id, "verdict", {})
+    return {name: value for name, value in answer.items() if name not in ("sweep_id", "complete")}
+
+
+def _ask(
+    client: PlatformClient, sweep_id: str, kind: str, params: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """Return an answer about a sweep's numbers; a worker may need longer than one request."""
+    path = f"{_API}/{quote(str(sweep_id), safe='')}/{kind}"
+    while True:
+        answer: Mapping[str, Any] = client.call("GET", path, params=dict(params))
+        if answer.get("state") != "computing":
+            return answer
+        time.sleep(1.0)
 
 
 def download_export(client: PlatformClient, sweep_id: str, ending: str, stream: BinaryIO) -> None:

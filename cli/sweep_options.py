@@ -93,6 +93,11 @@ def add_output_options(command: Command) -> Command:
                 type=click.Path(path_type=Path),
                 help="Write all combinations to FILE.parquet or FILE.csv.",
             ),
+            click.option(
+                "--verdict",
+                is_flag=True,
+                help="Judge whether the best is real or luck: some seconds more.",
+            ),
             click.option("--json", "as_json", is_flag=True, help="Print the result as JSON."),
             click.option(
                 "--server", metavar="URL", help="Compute on this platform instead of in-process."

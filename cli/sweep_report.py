@@ -65,12 +65,22 @@ def print_sweep(document: Mapping[str, Any], stream: TextIO) -> None:
             f"{format_metric(objective, plateau['score'])} with its "
             f"{plateau['n_neighbours']} neighbours\n\n"
         )
+    _print_verdict(document.get("verdict"), stream)
     metrics = tuple(dict.fromkeys((objective, *_SHOWN)))
     print_table(
         ("#", "index", *swept, *metrics),
         [_build_row(number, row, swept, metrics) for number, row in enumerate(rows, start=1)],
         stream,
     )
+
+
+def _print_verdict(verdict: Mapping[str, Any] | None, stream: TextIO) -> None:
+    if verdict is None:
+        return
+    stream.write(f"verdict  {verdict['word'].replace('_', ' ').upper()}\n")
+    for reason in verdict["reasons"]:
+        stream.write(f"  {reason['sign']} {reason['text']}\n")
+    stream.write(f"  > {verdict['advice']}\n\n")
 
 
 def find_swept(spec: Mapping[str, Any]) -> tuple[str, ...]:

@@ -144,11 +144,13 @@ def _execute_sweep(store: Store, settings: Settings, sweep_id: str) -> int:
 
 
 def _execute_query(store: Store, settings: Settings, query_id: str) -> int:
+    from tasks.execute import BarsCache
     from tasks.sweep_finish import execute_query
 
+    cache = BarsCache()
     deadline = time.monotonic() + settings.max_run_seconds + settings.lease_seconds
     while True:
-        execute_query(store, settings, query_id)
+        execute_query(store, settings, query_id, cache)
         standing = store.sweeps.find_query_standings([query_id]).get(query_id)
         if standing is None:
             raise InputError.of("query_id", query_id, "there is no such question")

@@ -8,12 +8,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from adapters.sweep_columns import SweepColumns
     from rules.sweep_spec import SweepSpec
+    from tasks.sweep_compute import LoadBars
 
     Answer = Callable[..., dict[str, Any]]
 
 
 def answer_question(
-    columns: SweepColumns, spec: SweepSpec, kind: str, args: dict[str, Any]
+    columns: SweepColumns,
+    spec: SweepSpec,
+    kind: str,
+    args: dict[str, Any],
+    load: LoadBars,
+    check: Callable[[], None],
 ) -> dict[str, Any]:
     """Return the answer, JSON-safe.
 
@@ -25,6 +31,10 @@ def answer_question(
         Of `tasks.sweeps.QUERY_KINDS`.
     args : dict
         Arguments of the analysis by name.
+    load : callable
+        Returns a dataset by its hash, for what has to be computed again.
+    check : callable
+        Called now and then in a long computation; it may raise to stop.
 
     Raises
     ------
@@ -33,6 +43,10 @@ def answer_question(
     KeyError
         For an unknown kind.
     """
+    if kind == "verdict":
+        from tasks.sweep_verdict import compute_verdict
+
+        return compute_verdict(columns, spec, load, **args, check=check)
     if kind == "ranking":
         from adapters.sweep_filters import Filter
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from adapters.sweep_columns import ColumnChunk, SweepColumns
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from adapters.sweep_summary import SweepSummary
     from storage.records import Heartbeat
     from storage.store import Store
+    from tasks.execute import BarsCache
 
 log = get_logger(__name__)
 
@@ -98,7 +100,7 @@ def execute_finish(store: Store, settings: Settings, sweep_id: str, cache: Evalu
         return outcome
 
 
-def execute_query(store: Store, settings: Settings, query_id: str) -> str:
+def execute_query(store: Store, settings: Settings, query_id: str, bars: BarsCache) -> str:
     """Execute one delivery of a question; see `execute_finish`."""
     query = store.sweeps.claim_query(query_id, settings.lease_seconds, settings.max_attempts)
     if query is None:
@@ -118,7 +120,8 @@ def execute_query(store: Store, settings: Settings, query_id: str) -> str:
             spec = SweepSpec.from_json(spec_document)
             columns = StoredColumns(store, query.sweep_id, spec)
             checked = _CheckedColumns(columns, keeper.check)
-            result = answer_question(checked, spec, query.kind, query.args)
+            load = partial(bars.load, store)
+            result = answer_question(checked, spec, query.kind, query.args, load, keeper.check)
             saved = store.sweeps.answer_query(query_id, query.attempt, result)
             return "done" if saved else "lost"
 

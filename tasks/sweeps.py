@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 
-QUERY_KINDS = ("ranking", "heatmap", "marginals", "importance", "parallel")
+QUERY_KINDS = ("ranking", "heatmap", "marginals", "importance", "parallel", "verdict")
 # Until a rule was swept here: a combination costs its preparation and a pass over the bars.
 _ASSUMED_SECONDS_PER_BAR = 2e-9  # [s / (bar x combination)], of rules with a hook
 _ASSUMED_SECONDS_PER_COMBINATION = 1e-6

@@ -94,7 +94,7 @@ class WorkerProcess:
 
     def answer_query(self, query_id: str) -> str:
         """Execute one message that asks about a sweep's numbers."""
-        return execute_query(self.store, self.settings, query_id)
+        return execute_query(self.store, self.settings, query_id, self.cache)
 
     def report_lost(self, task: str, args: list[Any], worker: str, how: str) -> str:
         """Execute one message about a process that ended; see `tasks.lost_workers`."""

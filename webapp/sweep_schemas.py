@@ -118,6 +118,7 @@ class SweepLinks(AnswerModel):
     marginals: str
     importance: str
     parallel: str
+    verdict: str
     chunks: str
     export_parquet: str
     export_csv: str

@@ -60,7 +60,7 @@ def load_sweep(text: str) -> SweepRecord:
 def build_sweep_links(sweep_id: str) -> dict[str, str]:
     """Return where to go on from a sweep."""
     base = f"/api/v1/sweeps/{sweep_id}"
-    parts = ("ranking", "heatmap", "marginals", "importance", "parallel", "chunks")
+    parts = ("ranking", "heatmap", "marginals", "importance", "parallel", "verdict", "chunks")
     actions = ("pause", "resume", "cancel", "retry")
     return {
         "self": base,

@@ -46,9 +46,10 @@ class InlineExecutor:
 
     def send_query(self, store: Store, query_id: str) -> bool:
         """Answer a question."""
+        from tasks.execute import BarsCache
         from tasks.sweep_finish import execute_query
 
-        execute_query(store, self._settings, query_id)
+        execute_query(store, self._settings, query_id, BarsCache())
         return True
 
     def find_lost_runs(self, store: Store) -> tuple[str, ...]:

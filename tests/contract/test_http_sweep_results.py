@@ -11,8 +11,12 @@ import pyarrow.csv
 import pyarrow.parquet
 import pytest
 
+from rules.sweep_spec import SweepSpec
+from tasks.sweep_reader import open_columns
+from tasks.sweep_verdict import compute_verdict
 from tests.contract.test_http_sweeps import PATH, SWEEP
 from tests.support.web import Web, build_web, web
+from webapp.responses import build_json
 from webapp.sweep_schemas import (
     ChunkStates,
     CombinationView,
@@ -22,6 +26,7 @@ from webapp.sweep_schemas import (
     Parallel,
     Ranking,
 )
+from webapp.verdict_schemas import Verdict
 
 __all__ = ["web"]
 
@@ -251,6 +256,45 @@ def test_each_further_view_is_answered_for_any_metric(
     view = model.model_validate(answer.json)
     assert view.metric == ("cagr" if query else "sharpe")
     assert view.complete
+
+
+def test_the_verdict_is_that_of_the_same_sweep_in_one_process(
+    done: tuple[Web, str], rows: list[dict[str, Any]]
+) -> None:
+    built, path = done
+    answer = built.client.get(f"{path}/verdict")
+    assert answer.status_code == 200, answer.json
+    view = Verdict.model_validate(answer.json)
+    best = built.client.get(path).json["best"]
+    assert view.complete
+    assert view.best is not None
+    assert (view.best.index, view.best.score) == (best["index"], best["score"])
+    assert view.trials is not None
+    assert view.trials.n_raw == len(rank(rows, "sharpe"))
+    sweep_id = path.rsplit("/", 1)[1]
+    columns = open_columns(built.store, sweep_id)
+    record = built.store.sweeps.get(sweep_id)
+    assert record is not None
+    spec = SweepSpec.from_json(record.spec)
+    here = compute_verdict(columns, spec, built.store.datasets.load_bars)
+    assert {"sweep_id": sweep_id, "complete": True, **here} == answer.json
+    # It is kept: the same question is answered without a worker.
+    assert built.client.get(f"{path}/verdict").json == answer.json
+
+
+def test_a_verdict_before_the_end_is_provisional_and_is_not_taken_for_the_last(
+    web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep_id = web.client.post(PATH, json=SWEEP).json["sweep_id"]
+    asked: list[dict[str, Any]] = []
+
+    def answer(record: Any, kind: str, args: dict[str, Any]) -> Any:
+        asked.append(args)
+        return build_json({"sweep_id": record.sweep_id})
+
+    monkeypatch.setattr("webapp.api.sweep_results.answer_by_worker", answer)
+    web.client.get(f"{PATH}/{sweep_id}/verdict")
+    assert asked == [{"is_final": False}]
 
 
 def test_a_combination_opens_as_a_run_with_equal_metrics(done: tuple[Web, str]) -> None:

@@ -327,7 +327,7 @@ def test_tags_and_notes_change_and_deleting_leaves_nothing(web: Web) -> None:
 
 @pytest.mark.parametrize("sweep_id", [UNKNOWN, "nonsense"])
 def test_an_unknown_sweep_is_404_everywhere(web: Web, sweep_id: str) -> None:
-    parts = ("ranking", "heatmap", "marginals", "importance", "parallel", "chunks")
+    parts = ("ranking", "heatmap", "marginals", "importance", "parallel", "verdict", "chunks")
     exports = ("export.csv", "export.parquet", "combinations/0")
     for part in ("", *(f"/{name}" for name in (*parts, *exports))):
         assert web.client.get(f"{PATH}/{sweep_id}{part}").status_code == 404

@@ -172,7 +172,7 @@ def test_answers_about_a_sweep_match_their_documented_schemas(inline_web: Web) -
     jsonschema.validate(submitted.json, find_schema(document, path, "post", "202"))
     jsonschema.validate(client.post(path, json=body).json, schema)
     sweep = f"{path}/{{sweep_id}}"
-    parts = ("ranking", "heatmap", "marginals", "importance", "parallel", "chunks")
+    parts = ("ranking", "heatmap", "marginals", "importance", "parallel", "verdict", "chunks")
     for template in (path, sweep, *(f"{sweep}/{part}" for part in parts)):
         answer = client.get(template.replace("{sweep_id}", submitted.json["sweep_id"]))
         assert answer.status_code == 200, template

@@ -19,6 +19,7 @@ from tests.support.processes import wait_until
 SWEEP_IN_ADDRESS = re.compile(r"/sweep/[0-9a-f-]{36}")
 SPACE = {"window": "5:24", "oversold": "20:40:2", "overbought": "65,75"}
 # Larger than the figures on the page show: nothing but the format may differ.
+VERDICT_WORDS = re.compile("^(LIKELY LUCK|UNPROVEN|LIKELY REAL)$")
 SHOWN_METRICS = ("sharpe", "total_return", "max_drawdown", "win_rate", "n_trades", "cagr")
 
 
@@ -80,7 +81,7 @@ def test_a_sweep_goes_from_the_form_over_its_heat_map_to_a_run_with_equal_metric
     wait_for_results(page)
     expect(page.locator("#sweep-heading")).to_contain_text("440 combinations")
     expect(page.locator("#n-done")).to_have_text("440")
-    expect(page.locator("#luck-panel")).to_contain_text("440 combinations tried")
+    expect(page.locator(".verdict-word")).to_have_text(VERDICT_WORDS, timeout=30_000)
     expect(page.locator(".ranking tr.is-pinned")).to_contain_text("PLATEAU")
 
     # By keyboard: the first arrow goes to the raw best, Enter opens what the cell stands for.
@@ -111,6 +112,34 @@ def test_a_row_of_the_ranking_opens_as_a_run_and_the_plateau_has_a_button(visit:
     expect(page).to_have_url(re.compile("sort=calmar"))
     row.click()
     assert_run_equals(visit, second["metrics"])
+
+
+def test_the_verdict_stands_beside_the_winner_and_explains_its_figures(visit: Visit) -> None:
+    page = visit.page
+    sweep = open_done_sweep(visit)
+    expect(page.locator(".verdict-word")).to_have_text(VERDICT_WORDS, timeout=30_000)
+    verdict = visit.platform.call("GET", f"/api/v1/sweeps/{sweep['sweep_id']}/verdict")
+    assert verdict["complete"]
+    assert verdict["best"]["index"] == sweep["best"]["index"]
+    assert page.inner_text(".verdict-word") == verdict["word"].replace("_", " ").upper()
+    for name in ("psr", "dsr_effective", "dsr_raw"):
+        cells = page.locator(f".verdict-table tr[data-figure={name}] td.n")
+        expect(cells.nth(0)).to_have_text(f"{verdict['best'][name]:.3f}")
+        expect(cells.nth(1)).to_have_text(f"{verdict['plateau'][name]:.3f}")
+    pbo = page.locator(".verdict-table tr[data-figure=pbo]")
+    expect(pbo.locator("td.n").first).to_have_text(f"{verdict['pbo']['value']:.3f}")
+    expect(pbo.locator("svg rect")).to_have_count(1)  # the null band
+    reasons = page.locator(".verdict-reasons li")
+    expect(reasons).to_have_count(len(verdict["reasons"]))
+    signs = reasons.locator("span").evaluate_all("nodes => nodes.map((node) => node.ariaLabel)")
+    assert signs == [{"+": "for", "-": "against"}[item["sign"]] for item in verdict["reasons"]]
+    expect(page.locator(".verdict-advice")).to_contain_text(verdict["advice"])
+    expect(page.locator("#luck-panel header .push")).to_be_empty()  # no longer provisional
+    # By keyboard: one stop, arrows from figure to figure, each with its definition.
+    page.locator(".verdict-table .term").first.focus()
+    for words in ("Deflated Sharpe ratio", "worst case", "backtest overfitting", "neighbours"):
+        page.keyboard.press("ArrowDown")
+        expect(page.locator("#tooltip")).to_contain_text(words)
 
 
 def test_the_view_of_a_sweep_is_in_its_address(visit: Visit) -> None:

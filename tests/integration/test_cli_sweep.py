@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -108,10 +110,30 @@ def test_a_report_for_people_shows_counts_best_plateau_and_top(cli: Cli, folder:
     assert "12 combinations, 3 excluded, 0 failed" in done.stdout
     for word in ("best", "plateau", "window", "oversold", "sharpe", "result "):
         assert word in done.stdout
+    assert "verdict" not in done.stdout
     assert "%|" not in done.stderr  # no bar where nobody watches
     table = pyarrow.csv.read_csv(out)
     assert table.num_rows == 12
     assert list(folder.glob(".*part")) == []
+
+
+def build_waves(n_bars: int) -> Iterator[str]:
+    """Rows of prices that rise and fall: there is something to trade and to judge."""
+    first = date(2020, 1, 1)
+    for i in range(n_bars):
+        price = 100 + 10 * math.sin(i / 3) + 5 * math.sin(i / 1.7)
+        yield f"{first + timedelta(days=i)},{price},{price + 1},{price - 1},{price}"
+
+
+def test_a_verdict_is_told_to_people_and_programs(cli: Cli, platform: tuple[Web, str]) -> None:
+    arguments = ("sweep", "WALK", "-r", "rsi", "-p", "window=2:6", "--server", platform[1])
+    told = cli(*arguments, "--verdict")
+    assert told.returncode == 0, told.stderr
+    verdict = json.loads(cli(*arguments, "--verdict", "--json").stdout)["verdict"]
+    assert f"verdict  {verdict['word'].replace('_', ' ').upper()}" in told.stdout
+    for reason in verdict["reasons"]:
+        assert f"{reason['sign']} {reason['text']}" in told.stdout
+    assert verdict["advice"] in told.stdout
 
 
 def test_a_platform_gives_the_same_numbers_and_hash(
@@ -119,15 +141,17 @@ def test_a_platform_gives_the_same_numbers_and_hash(
 ) -> None:
     web, url = platform
     path = folder / "gold.csv"
-    path.write_bytes(build_csv(120))
+    path.write_text("\n".join(["Date,Open,High,Low,Close", *build_waves(300)]))
     arguments = ("sweep", str(path), "-r", "rsi", "-p", "window=2:6", "--fee-rate", "0,0.001")
+    arguments += ("-p", "oversold=35,45", "-p", "overbought=55", "--verdict")
     here = cli(*arguments, "--json", "--out", str(folder / "here.parquet"))
     there = cli(*arguments, "--json", "--out", str(folder / "there.parquet"), "--server", url)
     assert (here.returncode, there.returncode) == (0, 0), here.stderr + there.stderr
     local, remote = json.loads(here.stdout), json.loads(there.stdout)
     assert remote["sweep_id"] is not None
-    for name in OBJECT - {"sweep_id", "seconds"}:
+    for name in OBJECT - {"sweep_id", "seconds"} | {"verdict"}:
         assert remote[name] == local[name], name
+    assert local["verdict"]["pbo"]["n_splits"] == 12_870
     tables = [pyarrow.parquet.read_table(folder / f"{name}.parquet") for name in ("here", "there")]
     assert tables[0].equals(tables[1])
     assert "GOLD" in {record.symbol for record in web.store.datasets.list()}

@@ -39,6 +39,7 @@ from webapp.sweep_schemas import (
     SweepPending,
 )
 from webapp.sweep_views import build_chunk_counts, load_sweep, unknown_sweep
+from webapp.verdict_schemas import Verdict
 
 _TAG = "Sweep results"
 _PATH = "/api/v1/sweeps/{sweep_id}"
@@ -128,6 +129,12 @@ def show_importance(sweep_id: str) -> Response:
 def show_parallel(sweep_id: str) -> Response:
     """Answer rows for parallel coordinates."""
     return _show_view(sweep_id, "parallel")
+
+
+def show_verdict(sweep_id: str) -> Response:
+    """Answer whether the winner is real or luck."""
+    record = load_sweep(sweep_id)
+    return answer_by_worker(record, "verdict", {"is_final": record.state == "succeeded"})
 
 
 def _show_view(sweep_id: str, kind: str) -> Response:
@@ -271,6 +278,16 @@ ROUTES = (
             ("importance", show_importance, "What explains a metric", Importance, MetricQuery),
             ("parallel", show_parallel, "Rows for parallel coordinates", Parallel, MetricQuery),
         )
+    ),
+    Route(
+        "GET",
+        f"{_PATH}/verdict",
+        show_verdict,
+        "Is the winner real or luck",
+        _TAG,
+        Verdict,
+        others=_PENDING,
+        refusals=(404, 409),
     ),
     Route(
         "GET",

@@ -1,4 +1,4 @@
-/** The panel beside the winner: raw best and plateau side by side, and plainly what speaks for and against them. */
+/** Raw best and plateau side by side; until there is a verdict, plainly what speaks for and against them. */
 
 import { fill, h } from "../lib/dom.js";
 import { DASH, formatCount, formatPercent } from "../lib/format.js";
@@ -67,11 +67,11 @@ export function chooseAdvice({ best, plateau, state, spec: { search } }) {
 
 /**
  * @param {HTMLElement} root @param {Object} sweep
- * @param {{spread: Object|null, held: Object|null, onOpen: (index: number) => void}} more
+ * @param {{spread: Object|null, held: Object|null, isJudged: boolean, onOpen: (index: number) => void}} more the
+ *   verdict says better what is said here without it
  */
-export function showLuck(root, sweep, { spread, held, onOpen }) {
+export function showLuck(root, sweep, { spread, held, isJudged, onOpen }) {
   const { best, plateau, objective } = sweep;
-  const isOver = sweep.state === "succeeded";
   const open = (row, id) => row && h("button",
     { type: "button", id, class: "btn btn-small", "aria-label": `Open the ${id.slice(5)} as a run`,
     text: "Open", on: { click: () => onOpen(row.index) } });
@@ -80,10 +80,8 @@ export function showLuck(root, sweep, { spread, held, onOpen }) {
   const near = (row, value) => h("td", { class: "n", text: row && typeof value === "number"
     ? formatMetric(objective, value) : DASH });
   fill(root,
-    h("header", { class: "panel-head" }, h("h2", { text: "Luck" }),
-      h("span", { class: "second", text: "raw best against plateau" }),
-      h("span", { class: "push hint", text: isOver ? ""
-        : `provisional, ${formatCount(sweep.chunks.done)} of ${formatCount(sweep.chunks.total)} chunks` })),
+    h("header", { class: "panel-head" }, h("h2", { text: "Winner" }),
+      h("span", { class: "second", text: "raw best against plateau" })),
     h("table", { class: "grid luck-table" },
       h("caption", { class: "visually-hidden", text: "Raw best against plateau" }),
       h("thead", {}, h("tr", {}, h("th", { scope: "col", text: "" }),
@@ -99,8 +97,8 @@ export function showLuck(root, sweep, { spread, held, onOpen }) {
         METRICS.filter((name) => name !== objective)
           .map((name) => h("tr", {}, h("th", { scope: "row", text: metricLabel(name) }), cell(best, name),
           cell(plateau, name))))),
-    h("ul", { class: "facts-list" }, collectFacts(sweep, spread, held).map(({ isGood, text }) => h("li", {},
+    !isJudged && h("ul", { class: "facts-list" }, collectFacts(sweep, spread, held).map(({ isGood, text }) => h("li", {},
       h("span", { class: isGood === false ? "amber" : "text", "aria-label": isGood === null ? "fact" : isGood ? "for"
         : "against", text: isGood === null ? "·" : isGood ? "+" : "−" }), text))),
-    h("p", { class: "advice" }, h("span", { class: "amber", "aria-hidden": "true", text: "→ " }), chooseAdvice(sweep)));
+    !isJudged && h("p", { class: "advice" }, h("span", { class: "amber", "aria-hidden": "true", text: "→ " }), chooseAdvice(sweep)));
 }

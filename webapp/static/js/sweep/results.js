@@ -14,6 +14,7 @@ import { Parallel } from "./parallel.js";
 import { Ranking } from "./ranking.js";
 import { askSweep, isTerminal, sweepPath } from "./session.js";
 import { drawDistribution, drawImportance, marginalChart } from "./spread.js";
+import { VerdictPanel } from "./verdict.js";
 
 const TABS = ["ranking", "parallel", "marginals"];
 // Of a chart of marginals; a single one takes the room of its panel.
@@ -39,6 +40,8 @@ export class SweepResults {
         offset: offset || null }) });
     this.parallel = new Parallel($("#panel-parallel"), { onOpen: (row) => handlers.onOpen(row.index),
       onBrush: (text) => writeAddress({ keep: text }), onRank: (filter) => this.rankOnly(filter) });
+    this.verdict = new VerdictPanel($("#verdict-panel"),
+      { ask: () => this.ask("verdict", {}), onChange: () => this.drawLuck() });
     this.installTabs();
     this.distribution = h("div", { class: "spread-plot", id: "distribution" });
     this.importance = h("div", { id: "importance" });
@@ -114,6 +117,7 @@ export class SweepResults {
     this.sweep = null;
     this.spread = null;
     this.held = null;
+    this.verdict.clear();
     $("#sweep-results").hidden = true;
   }
 
@@ -138,6 +142,7 @@ export class SweepResults {
     this.loadTab();
     this.loadSpread();
     this.loadImportance();
+    this.verdict.load();
   }
 
   /** Take a newer state of the sweep without asking for results. @param {Object} sweep */
@@ -145,11 +150,13 @@ export class SweepResults {
     this.sweep = sweep;
     this.heat.bind(sweep);
     this.ranking.bind(sweep, sweepPath(sweep.sweep_id));
+    this.verdict.bind(sweep);
     this.drawLuck();
   }
 
   drawLuck() {
-    showLuck($("#luck-panel"), this.sweep, { spread: this.spread, held: this.held, onOpen: this.handlers.onOpen });
+    showLuck($("#luck"), this.sweep,
+      { spread: this.spread, held: this.held, isJudged: this.verdict.verdict !== null, onOpen: this.handlers.onOpen });
   }
 
   loadTab() {
