@@ -6,14 +6,18 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from adapters.sweep_columns import SweepColumns
+    from adapters.sweep_columns import Failures, SweepColumns
     from rules.sweep_spec import SweepSpec
 
     Answer = Callable[..., dict[str, Any]]
 
 
 def answer_question(
-    columns: SweepColumns, spec: SweepSpec, kind: str, args: dict[str, Any]
+    columns: SweepColumns,
+    spec: SweepSpec,
+    kind: str,
+    args: dict[str, Any],
+    failures: Failures | None = None,
 ) -> dict[str, Any]:
     """Return the answer, JSON-safe.
 
@@ -25,6 +29,8 @@ def answer_question(
         Of `tasks.sweeps.QUERY_KINDS`.
     args : dict
         Arguments of the analysis by name.
+    failures : Failures, optional
+        Shown by the heat map.
 
     Raises
     ------
@@ -37,6 +43,8 @@ def answer_question(
         from adapters.sweep_filters import Filter
 
         args = {**args, "filters": [Filter(**item) for item in args.get("filters", ())]}
+    elif kind == "heatmap":
+        args = {**args, "failures": failures}
     return _load_analyses()[kind](columns, spec, **args)
 
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from adapters.sweep_columns import ColumnChunk, SweepColumns
+from adapters.sweep_columns import ColumnChunk, Failures, SweepColumns
 from backtest.errors import InputError
 from rules.optimizer import describe_unmet
 from rules.sweep_spec import SweepSpec
@@ -118,7 +118,8 @@ def execute_query(store: Store, settings: Settings, query_id: str) -> str:
             spec = SweepSpec.from_json(spec_document)
             columns = StoredColumns(store, query.sweep_id, spec)
             checked = _CheckedColumns(columns, keeper.check)
-            result = answer_question(checked, spec, query.kind, query.args)
+            failures = Failures(*store.sweeps.find_failures(query.sweep_id))
+            result = answer_question(checked, spec, query.kind, query.args, failures)
             saved = store.sweeps.answer_query(query_id, query.attempt, result)
             return "done" if saved else "lost"
 

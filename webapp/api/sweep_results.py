@@ -95,7 +95,8 @@ def show_heatmap(sweep_id: str) -> Response:
     wanted = None
     if query.x is not None or query.y is not None or fixed:
         wanted = read_axes(space, query.x, query.y)
-    is_own = metric == record.objective and min_trades == record.min_trades
+    # What the finaliser stored does not tell what failed.
+    is_own = metric == record.objective and min_trades == record.min_trades and not record.n_failed
     stored = load_stored(record, "heatmap") if is_own and query.other == "best" else None
     if stored is not None and wanted in (None, (stored["x"]["name"], stored["y"]["name"])):
         return _answer_stored(record, stored)
