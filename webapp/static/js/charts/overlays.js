@@ -207,6 +207,8 @@ export function drawTags(u, tags, format) {
   ctx.textAlign = "left";
   ctx.textBaseline = "middle";
   ctx.lineWidth = ratio;
+  // The last line may have been a dashed one.
+  ctx.setLineDash([]);
   for (const { value, color, mark, y } of tags) {
     const text = mark ? `${mark} ${format(value)}` : format(value);
     const top = u.bbox.top + y * ratio - height / 2;

@@ -6,7 +6,6 @@ import { GROUPS, formatDense, formatMetric, metricClass, metricDefinition, metri
 
 const FIRST_METRICS = ["total_return", "cagr", "sharpe", "calmar", "max_drawdown", "max_drawdown_bars", "win_rate",
   "n_trades", "exposure", "psr"];
-const MOST_NAMED = 4;
 
 /**
  * @typedef {Object} Pinned one slot of the comparison
@@ -37,7 +36,7 @@ export function buildSettingRows(pinned, boot, isAll) {
   const always = [
     row("dataset", "Prices that the run used", ({ dataset }) => (isOneDataset && versions > 1
       ? `${dataset.symbol} ${dataset.sha256.slice(0, 6)}` : dataset.symbol)),
-    row("rule", "Trading rule", (spec) => findRule(boot, spec.rule)?.title || spec.rule),
+    row("rule", "Trading rule, by its name in commands", (spec) => spec.rule),
   ];
   const fields = new Map();
   for (const { run } of pinned) {
@@ -58,9 +57,7 @@ export function buildSettingRows(pinned, boot, isAll) {
 }
 
 function restRow(rest, count) {
-  const names = rest.map(({ name }) => name);
-  const more = names.length - MOST_NAMED;
-  return { name: more > 1 ? `${names.slice(0, MOST_NAMED).join(", ")} and ${more} more` : names.join(", "),
+  return { name: rest.length === 1 ? rest[0].name : `${rest.length} other settings`,
     help: rest.map(({ name, values }) => `${name} ${values[0]}`).join("\n"), isRest: true, differs: false,
     values: Array.from({ length: count }, () => "same") };
 }

@@ -131,8 +131,23 @@ export class HeatMap {
         // Whole pixels, so that neighbours neither overlap nor leave a seam.
         const [x0, y0, x1, y1] = [left, top, left + cell.width, top + cell.height].map(Math.round);
         ctx.fillRect(x0, y0, x1 - x0 - gap, y1 - y0 - gap);
-      } else if (hasDash) this.drawUndefined(ctx, left, top, this.data.n_combinations[y][x] > 0);
+      } else if (this.data.n_failed?.[y][x]) this.drawFailed(ctx, left, top, gap);
+      else if (hasDash) this.drawUndefined(ctx, left, top, this.data.n_combinations[y][x] > 0);
     }));
+  }
+
+  /** A cross-hatch: computing it failed. Seams would cut the lines of neighbours. */
+  drawFailed(ctx, left, top, gap) {
+    const { cell } = this.layout;
+    const [x0, y0, x1, y1] = [left, top, left + cell.width - gap, top + cell.height - gap].map(Math.round);
+    ctx.lineWidth = 1;
+    ctx.strokeStyle = COLORS.second;
+    ctx.beginPath();
+    for (const [from, to] of [[y0, y1], [y1, y0]]) {
+      ctx.moveTo(x0, from);
+      ctx.lineTo(x1, to);
+    }
+    ctx.stroke();
   }
 
   /** A dash: too few trades; a dot: nothing is known yet; neither: a constraint leaves it out. */

@@ -64,7 +64,8 @@ class SweepPage {
     $("#phone-sweep").addEventListener("click", () => $("#sweep-form").requestSubmit());
     bindKeys(["p"], () => { this.status.press("pause"); this.status.press("resume"); });
     bindKeys(["r"], () => this.status.press("retry"));
-    bindKeys(["c"], () => $("#cancel-sweep").focus());
+    // It asks first, with the button that agrees under Enter.
+    bindKeys(["c"], () => this.status.press("cancel"));
     bindKeys(["t"], () => this.edit("tags"));
     bindKeys(["n"], () => this.edit("note"));
   }
