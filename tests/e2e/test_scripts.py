@@ -263,6 +263,6 @@ def test_filters_of_runs_compare_figures_and_search_words(script: Any) -> None:
     ]
     kept = script(
         "runs/filter.js",
-        f"{json.dumps(texts)}.map((text) => m.parseRunFilter(text)({json.dumps(run)}))",
+        f"{json.dumps(texts)}.map((text) => m.parseRunFilter(text).test({json.dumps(run)}))",
     )
     assert kept == [True, False, True, True, False, False]

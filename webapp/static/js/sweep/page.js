@@ -20,7 +20,8 @@ import { SweepForm } from "./form.js";
 import { requestOf, showAssumptions, showHeading } from "./heading.js";
 import { SweepList } from "./list.js";
 import { SweepResults } from "./results.js";
-import { estimateSweep, followSweep, isTerminal, loadSweeps, steerSweep, submitSweep, sweepPath } from "./session.js";
+import { completeSweepId, estimateSweep, followSweep, isTerminal, loadSweeps, steerSweep, submitSweep,
+  sweepPath } from "./session.js";
 import { suggestSpace } from "./space.js";
 import { SweepStatus, describePanel } from "./status.js";
 
@@ -198,11 +199,15 @@ class SweepPage {
     }
   }
 
-  /** Follow a sweep and show it. @param {string} sweepId */
-  async open(sweepId) {
+  /** Follow a sweep and show it. @param {string} text its id, or the beginning of it */
+  async open(text) {
     this.reset();
-    setStatus("SWEEP", sweepId);
-    await this.follow(sweepId);
+    await this.guard(async () => {
+      const sweepId = await completeSweepId(text);
+      if (sweepId !== text) history.replaceState(null, "", `/sweep/${sweepId}${location.search}`);
+      setStatus("SWEEP", sweepId);
+      await this.follow(sweepId);
+    }, () => this.open(text));
   }
 
   async showState(sweep, delay) {
