@@ -44,7 +44,9 @@ def answer_question(
 
         args = {**args, "filters": [Filter(**item) for item in args.get("filters", ())]}
     elif kind == "heatmap":
-        args = {**args, "failures": failures}
+        # It only tells questions from before and after a chunk failed apart.
+        args = {name: value for name, value in args.items() if name != "n_failed_chunks"}
+        args["failures"] = failures
     return _load_analyses()[kind](columns, spec, **args)
 
 

@@ -112,8 +112,16 @@ def show_heatmap(sweep_id: str) -> Response:
             "other": query.other,
             "fixed": fixed,
             "min_trades": min_trades,
+            "n_failed_chunks": _count_failed_chunks(record),
         },
     )
+
+
+def _count_failed_chunks(record: SweepRecord) -> int:
+    if record.state == "succeeded":
+        return 0
+    pulse = get_context().store.sweeps.load_pulse(record.sweep_id)
+    return 0 if pulse is None else pulse.n_failed
 
 
 def show_marginals(sweep_id: str) -> Response:
