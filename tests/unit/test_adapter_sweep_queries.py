@@ -172,8 +172,8 @@ def test_fixed_values_are_read_from_text_as_in_a_form() -> None:
 
 def test_what_failed_is_counted_in_the_cell_where_it_happened() -> None:
     space = {"window": "2:4", "oversold": "10:30:10", "stop_loss": "0.1,off"}
-    spec = build_spec(space)
-    n = spec.build_space().n_points
+    n = 3 * 3 * 2
+    spec = build_spec(space, n=n)
     metrics = {name: np.arange(n, dtype=np.float64) for name in HEADLINE_METRICS}
     status = [STATUS_OK] * n
     status[1] = STATUS_RULE_FAILED  # window 2, oversold 10, no stop

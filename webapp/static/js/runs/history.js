@@ -1,6 +1,6 @@
 /** The stored runs as far as they are loaded: pages of the server, and what changed since. No page. */
 
-import { request } from "../lib/api.js";
+import { ApiError, request } from "../lib/api.js";
 import { isTerminal, runPath } from "../run/session.js";
 import { pickedValues, stateOf } from "./filter.js";
 
@@ -85,6 +85,18 @@ export class RunHistory {
     return this.fill(this.nMatches + WANTED);
   }
 
+  /** Runs that came meanwhile, and what became of the newest. */
+  async refresh() {
+    const { turn } = this;
+    if (!this.isStarted) return;
+    const { runs } = await request(`/api/v1/runs?${new URLSearchParams({ ...this.query, limit: PAGE_SIZE })}`);
+    if (turn !== this.turn) return;
+    const known = new Set(runs.map((run) => run.run_id));
+    this.runs = [...runs, ...this.runs.filter((run) => !known.has(run.run_id))];
+    this.onChange();
+    this.poll();
+  }
+
   /** Ask again for runs that are not done yet; stops by itself. */
   poll() {
     clearTimeout(this.timer);
@@ -93,7 +105,10 @@ export class RunHistory {
     this.timer = setTimeout(async () => {
       // A server that is away for a moment is asked again; the next thing a person does tells them.
       const fresh = await Promise.allSettled(open.map((run) => request(runPath(run.run_id))));
-      for (const { value } of fresh) if (value) this.replace(value);
+      for (const { value, reason } of fresh) {
+        if (reason && !(reason instanceof ApiError)) throw reason;
+        if (value) this.replace(value);
+      }
       this.onChange();
       this.poll();
     }, POLL_DELAY);

@@ -76,6 +76,10 @@ class RunsPage {
     $("#runs-filter").addEventListener("submit", (event) => event.preventDefault());
     $("#runs-more").addEventListener("click", () => this.guard(() => this.history.more(), () => this.load()));
     $("#runs-csv").addEventListener("click", () => this.saveCsv());
+    // Whoever comes back wants to see what was run meanwhile.
+    const refresh = () => this.guard(() => this.history.refresh(), () => this.load());
+    document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && refresh());
+    window.addEventListener("pageshow", (event) => event.persisted && refresh());
     bindKeys(["f"], () => this.search.focus());
     bindKeys([" "], () => this.table.chosen && this.togglePin(this.table.chosenId));
     bindKeys(["t"], () => this.edit("tags"));

@@ -21,7 +21,8 @@ export class RunTable {
     scroller.addEventListener("keydown", (event) => this.onKey(event));
     table.addEventListener("click", (event) => this.onClick(event));
     table.addEventListener("dblclick", (event) => {
-      if (event.target.closest("tr[data-run]") && !event.target.closest("button, a")) handlers.onOpen(this.chosen);
+      const isText = event.target.closest("button, a, input, .col-tags, .col-note");
+      if (event.target.closest("tr[data-run]") && !isText) handlers.onOpen(this.chosen);
     });
   }
 
