@@ -6,6 +6,7 @@ Imported by the web tier: numpy and the standard library only.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -43,6 +44,27 @@ STATUS_EXCLUDED = 1  # a constraint leaves the point out: no combination
 STATUS_NOT_FINITE = 2  # equity beyond float64, the engine refuses
 STATUS_RULE_FAILED = 3  # the rule raised
 STATUS_REASONS = ("ok", "excluded", "not_finite", "rule_failed")
+
+
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """What of a sweep has no result, and why not.
+
+    Parameters
+    ----------
+    n_combinations : int
+        Combinations that failed one by one, in chunks that are done.
+    ranges : sequence of (int, int)
+        First position, and the one after the last, of every chunk that failed.
+    """
+
+    n_combinations: int = 0
+    ranges: Sequence[tuple[int, int]] = ()
+
+    @property
+    def exist(self) -> bool:
+        """Whether there is any."""
+        return self.n_combinations > 0 or len(self.ranges) > 0
 
 
 class ColumnChunk:

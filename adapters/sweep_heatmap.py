@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters.sweep_columns import FloatArray, PointArray, SweepColumns
+from adapters.sweep_columns import (
+    STATUS_NOT_FINITE,
+    Failures,
+    FloatArray,
+    PointArray,
+    SweepColumns,
+)
 from adapters.sweep_field import AxisScale, Block, MetricField, build_field, build_scales
 from adapters.sweep_quantiles import MAX_SELECTED, split_evenly
 from backtest.errors import FieldError, InputError
@@ -22,6 +28,7 @@ if TYPE_CHECKING:
 
 Other = Literal["best", "median", "fixed"]
 _MOST_LISTED = 12
+_FAILED_AT_ONCE = 131_072
 OTHERS: tuple[Other, ...] = ("best", "median", "fixed")
 
 
@@ -34,12 +41,63 @@ def compute_heatmap(
     other: Other = "best",
     fixed: Mapping[str, Any] | None = None,
     min_trades: int = 0,
+    failures: Failures | None = None,
 ) -> dict[str, Any]:
-    """Return a metric over two axes; see `measure_heatmap`."""
+    """Return a metric over two axes; see `measure_heatmap`.
+
+    With `failures` the answer has ``n_failed`` too: a list of rows of columns, how many
+    combinations of a cell have no result because they, or their chunks, failed.
+    """
     space = spec.build_space()
     pins = validate_heatmap(space, x, y, other, fixed or {})
     field = build_field(columns, spec, metric, min_trades)
-    return measure_heatmap(field, space, x, y, other, pins)
+    found = measure_heatmap(field, space, x, y, other, pins)
+    if failures is not None and failures.exist:
+        scales = {scale.name: scale for scale in build_scales(space)}
+        picked = (scales.pop(x), scales.pop(y))
+        held: dict[AxisScale, int] = {}
+        if other == "fixed":
+            held = _complete_pins(field, list(scales.values()), pins)
+        found["n_failed"] = _count_failures(columns, spec, *picked, held, failures)
+    return found
+
+
+def _count_failures(
+    columns: SweepColumns,
+    spec: SweepSpec,
+    x: AxisScale,
+    y: AxisScale,
+    held: Mapping[AxisScale, int],
+    failures: Failures,
+) -> list[list[int]]:
+    n = np.zeros(y.n_bins * x.n_bins, dtype=np.int64)
+    for points in _iterate_failed(columns, spec, failures):
+        kept = np.ones(len(points), dtype=bool)
+        for scale, digit in held.items():
+            kept &= scale.digits(points) == digit
+        inside = Block(0, int(kept.sum()), np.empty(0), points[kept])
+        cells = y.bins(inside).astype(np.int64) * x.n_bins + x.bins(inside)
+        n += np.bincount(cells, minlength=len(n))
+    rows: list[list[int]] = n.reshape(y.n_bins, x.n_bins).tolist()
+    return rows
+
+
+def _iterate_failed(
+    columns: SweepColumns, spec: SweepSpec, failures: Failures
+) -> Iterator[PointArray]:
+    """Yield the points without a result: of chunks that are done, then of those that failed."""
+    if failures.n_combinations:
+        for chunk in columns.read(()):
+            failed = np.flatnonzero(chunk.status >= STATUS_NOT_FINITE)
+            if len(failed):
+                yield chunk.points[failed]
+    if spec.search.method == "adaptive":  # what a chunk would have tried is not known
+        return
+    order, space = spec.build_order(), spec.build_space()
+    for first, stop in failures.ranges:
+        for start in range(first, stop, _FAILED_AT_ONCE):
+            points = order.points(start, min(start + _FAILED_AT_ONCE, stop))
+            yield points[space.admitted(points)]
 
 
 def validate_heatmap(

@@ -56,6 +56,8 @@ class Parameter:
         Shown inside the field, for example ``bars``.
     choices : tuple of str
         Allowed values of a ``choice``.
+    only_if : tuple of (str, str), optional
+        A ``choice`` of the rule and the value of it without which this parameter has no effect.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Parameter:
     maximum: float | None = None
     unit: str = ""
     choices: tuple[str, ...] = ()
+    only_if: tuple[str, str] | None = None
 
 
 # 40 years of daily bars, a month of one-minute bars: beyond it a window is a typing error.

@@ -161,6 +161,28 @@ class SweepBlocks(Repository):
             after = batch[-1].idx
             yield from batch
 
+    def find_failures(self, sweep_id: str) -> tuple[int, tuple[tuple[int, int], ...]]:
+        """Return what has no result.
+
+        Returns
+        -------
+        int
+            Combinations that failed in chunks that are done.
+        tuple of (int, int)
+            Positions [first, stop) of every chunk that failed.
+        """
+        chunk = sweep_chunks.c
+        query = (
+            select(chunk.state, chunk.first, chunk.stop, chunk.n_failed)
+            .join(sweeps, sweeps.c.id == chunk.sweep_number)
+            .where(sweeps.c.sweep_id == sweep_id, sweeps.c.deleted_at.is_(None))
+            .where((chunk.state == "failed") | (chunk.n_failed > 0))
+            .order_by(chunk.idx)
+        )
+        rows = self._read(lambda connection: connection.execute(query).all())
+        ranges = tuple((row.first, row.stop) for row in rows if row.state == "failed")
+        return sum(int(row.n_failed) for row in rows if row.state == "done"), ranges
+
 
 def _read_batch(
     connection: Connection, sweep_id: str, names: Sequence[str], after: int

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from adapters.sweep_columns import SweepColumns
+    from adapters.sweep_columns import Failures, SweepColumns
     from rules.sweep_spec import SweepSpec
     from tasks.sweep_compute import LoadBars
 
@@ -20,6 +20,7 @@ def answer_question(
     args: dict[str, Any],
     load: LoadBars,
     check: Callable[[], None],
+    failures: Failures | None = None,
 ) -> dict[str, Any]:
     """Return the answer, JSON-safe.
 
@@ -35,6 +36,8 @@ def answer_question(
         Returns a dataset by its hash, for what has to be computed again.
     check : callable
         Called now and then in a long computation; it may raise to stop.
+    failures : Failures, optional
+        Shown by the heat map.
 
     Raises
     ------
@@ -51,6 +54,10 @@ def answer_question(
         from adapters.sweep_filters import Filter
 
         args = {**args, "filters": [Filter(**item) for item in args.get("filters", ())]}
+    elif kind == "heatmap":
+        # It only tells questions from before and after a chunk failed apart.
+        args = {name: value for name, value in args.items() if name != "n_failed_chunks"}
+        args["failures"] = failures
     return _load_analyses()[kind](columns, spec, **args)
 
 

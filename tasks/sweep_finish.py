@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from adapters.sweep_columns import ColumnChunk, SweepColumns
+from adapters.sweep_columns import ColumnChunk, Failures, SweepColumns
 from backtest.errors import InputError
 from rules.optimizer import describe_unmet
 from rules.sweep_spec import SweepSpec
@@ -120,8 +120,15 @@ def execute_query(store: Store, settings: Settings, query_id: str, bars: BarsCac
             spec = SweepSpec.from_json(spec_document)
             columns = StoredColumns(store, query.sweep_id, spec)
             checked = _CheckedColumns(columns, keeper.check)
-            load = partial(bars.load, store)
-            result = answer_question(checked, spec, query.kind, query.args, load, keeper.check)
+            result = answer_question(
+                checked,
+                spec,
+                query.kind,
+                query.args,
+                load=partial(bars.load, store),
+                check=keeper.check,
+                failures=Failures(*store.sweeps.find_failures(query.sweep_id)),
+            )
             saved = store.sweeps.answer_query(query_id, query.attempt, result)
             return "done" if saved else "lost"
 

@@ -47,6 +47,7 @@ def _build_parameter(parameter: Parameter) -> dict[str, Any]:
         "unit": parameter.unit,
         "choices": list(parameter.choices),
         "optional": False,
+        "only_if": parameter.only_if and list(parameter.only_if),
     }
 
 
@@ -75,6 +76,7 @@ def build_trading_fields() -> list[dict[str, Any]]:
                 "unit": extra.get("unit", ""),
                 "choices": choices,
                 "optional": optional,
+                "only_if": None,
             }
         )
     return fields

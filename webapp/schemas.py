@@ -351,6 +351,10 @@ class ParameterView(AnswerModel):
     unit: str
     choices: list[str]
     optional: Annotated[bool, Field(description="null switches it off")]
+    only_if: Annotated[
+        list[str] | None,
+        Field(description="Another parameter, and the value of it without which this one is idle"),
+    ]
 
 
 class ConstraintView(AnswerModel):

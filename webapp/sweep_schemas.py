@@ -336,6 +336,10 @@ class Heatmap(_OverSweep):
     values: list[list[float | None]]
     index: list[list[int | None]]
     n: list[list[int]]
+    n_failed: Annotated[
+        list[list[int]] | None,
+        Field(description="Combinations without a result; left out where nothing failed"),
+    ] = None
     min: float | None
     max: float | None
 

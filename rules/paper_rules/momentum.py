@@ -21,7 +21,7 @@ from rules.base_rule import (
     SignalPart,
     register_rule,
 )
-from rules.paper_rules.shared import AT_THE_CLOSE, build_fraction, build_months
+from rules.paper_rules.shared import AT_THE_CLOSE, build_months
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,8 +67,14 @@ class TsmomRule(BaseRule):
                 "Size of an entry: as set, or scaled down to the target volatility",
                 choices=("constant", "volatility"),
             ),
-            build_fraction(
-                "target_volatility", 0.4, "Volatility per year that an entry is scaled to", 0.01, 10
+            Parameter(
+                "target_volatility",
+                "float",
+                0.4,
+                "Volatility per year that an entry is scaled to",
+                0.01,
+                10,
+                only_if=("sizing", "volatility"),
             ),
         ),
         source=(

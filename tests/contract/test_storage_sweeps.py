@@ -163,6 +163,15 @@ def test_a_result_stored_once_more_is_the_same_success_and_a_stale_one_is_refuse
     assert n_blocks == len(SWEEP_METRICS)
 
 
+def test_chunks_that_failed_are_told_by_their_positions(store: Store) -> None:
+    sweep_id = start_sweep(store)
+    assert store.sweeps.find_failures(sweep_id) == (0, ())
+    claim = claim_chunk(store, sweep_id, 2)
+    assert store.sweeps.fail_chunk(claim, {"code": "x", "message": "it broke"})
+    assert store.sweeps.find_failures(sweep_id) == (0, ((claim.first, claim.stop),))
+    assert store.sweeps.find_failures("00000000-0000-0000-0000-000000000000") == (0, ())
+
+
 def test_from_the_return_of_pause_on_no_chunk_is_given_out_or_completes(store: Store) -> None:
     sweep_id = start_sweep(store)
     assert store.sweeps.take_messages(sweep_id).chunks == (1, 2, 3, 4)

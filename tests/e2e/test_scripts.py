@@ -263,6 +263,47 @@ def test_filters_of_runs_compare_figures_and_search_words(script: Any) -> None:
     ]
     kept = script(
         "runs/filter.js",
-        f"{json.dumps(texts)}.map((text) => m.parseRunFilter(text)({json.dumps(run)}))",
+        f"{json.dumps(texts)}.map((text) => m.parseRunFilter(text).test({json.dumps(run)}))",
     )
     assert kept == [True, False, True, True, False, False]
+
+
+def test_a_command_takes_what_tables_show(script: Any) -> None:
+    texts = ["AAPL RSI(12, 34, 89) stop=0.1 GO", "SWEEP 5D0E9C1A", "HELP rsi", "RUNS tag=x", "GO"]
+    found = script(
+        "command/grammar.js",
+        f"{json.dumps(texts)}.map((text) => {{ try {{ return m.parseCommand(text, boot); }}"
+        " catch (error) { return error.message; } })",
+    )
+    assert found[0]["request"] == {
+        "dataset": "AAPL",
+        "rule": "rsi",
+        "params": {"window": 12, "oversold": 34, "overbought": 89},
+        "trading": {"stop_loss": 0.1},
+    }
+    assert [item["href"] for item in found[1:4]] == [
+        "/sweep/5d0e9c1a",
+        "/help#rule-rsi",
+        "/runs?q=tag%3Dx",
+    ]
+    assert found[4].startswith("type a symbol and a rule")
+
+
+def test_every_place_of_a_command_has_something_to_complete_with(script: Any) -> None:
+    expected = {
+        "AAPL RSI ": "14",
+        "AAPL RSI 14 2": "2000-03-01-2013-03-01",
+        "AAPL RSI sto": "stop_loss=",
+        "AAPL RSI fill=same": "fill=same_close",
+        "AAPL RSI stop=": "stop=off",
+        "SWEEP AAPL RSI win": "window=7..28:1",
+        "RUNS sha": "sharpe>",
+        "RUNS rule=mac": "rule=macd",
+        "HELP calm": "calmar",
+    }
+    texts = json.dumps(list(expected))
+    found = script(
+        "command/grammar.js",
+        f"{texts}.map((text) => m.completeCommand(text, boot)[0]?.value)",
+    )
+    assert dict(zip(expected, found, strict=True)) == expected

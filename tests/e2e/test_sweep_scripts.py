@@ -175,3 +175,50 @@ def test_a_sweep_without_results_says_why(
     sweep = {"state": state, "chunks": {"done": done}}
     found = script("sweep/status.js", f"m.describePanel({json.dumps(sweep)})")
     assert (found and found["title"]) == title
+
+
+def test_a_first_space_leaves_alone_what_has_no_effect(script: Any) -> None:
+    found = script(
+        "sweep/space.js", "m.suggestSpace(boot.rules.find((rule) => rule.name === 'tsmom'))"
+    )
+    assert ".." in found["lookback_months"]
+    assert (found["sizing"], found["target_volatility"]) == ("constant", "0.4")
+
+
+def test_an_estimate_names_a_faulty_field_and_does_not_say_its_message_again(script: Any) -> None:
+    errors = [
+        {"message": "too large", "label": "window"},
+        {"message": "no such dataset", "label": None},
+    ]
+    text = (
+        f"m.describeEstimate([2, 3], {json.dumps({'errors': errors})})"
+        ".map((node) => node.textContent).join('|')"
+    )
+    assert script("sweep/estimate.js", text) == "2 × 3 =|! see window; no such dataset"
+
+
+def test_labels_of_marks_cover_neither_a_mark_nor_one_another(script: Any) -> None:
+    plot = {"left": 0, "top": 0, "width": 300, "height": 200}
+    # Both in the upper right corner, where neither has room to its right.
+    marks = [
+        {"x": 250, "y": 0, "width": 16, "height": 16},
+        {"x": 262, "y": 2, "width": 38, "height": 20},
+    ]
+    boxes = script(
+        "sweep/heatmap.js",
+        f"(() => {{ const taken = {json.dumps(marks)}; const plot = {json.dumps(plot)};"
+        " for (const idx of [0, 1]) taken.push(m.placeLabel(taken[idx], 90, plot, taken));"
+        " return taken; })()",
+    )
+    assert len(boxes) == 4
+    for idx, one in enumerate(boxes[2:], start=2):
+        assert one["x"] >= 0
+        assert one["x"] + one["width"] <= 300
+        for other in boxes[:idx]:
+            apart = (
+                one["x"] >= other["x"] + other["width"]
+                or other["x"] >= one["x"] + one["width"]
+                or one["y"] >= other["y"] + other["height"]
+                or other["y"] >= one["y"] + one["height"]
+            )
+            assert apart, (one, other)

@@ -9,7 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.sweep_columns import HEADLINE_METRICS
+from adapters.sweep_columns import (
+    HEADLINE_METRICS,
+    STATUS_OK,
+    STATUS_RULE_FAILED,
+    Failures,
+)
 from adapters.sweep_filters import Filter, parse_filters
 from adapters.sweep_heatmap import compute_heatmap, validate_heatmap
 from adapters.sweep_importance import compute_importance
@@ -163,6 +168,27 @@ def test_fixed_values_are_read_from_text_as_in_a_form() -> None:
     )
     assert found["fixed"] == {"stop_loss": None}
     assert found["values"] == [[1.0, 5.0], [3.0, 7.0]]
+
+
+def test_what_failed_is_counted_in_the_cell_where_it_happened() -> None:
+    space = {"window": "2:4", "oversold": "10:30:10", "stop_loss": "0.1,off"}
+    n = 3 * 3 * 2
+    spec = build_spec(space, n=n)
+    metrics = {name: np.arange(n, dtype=np.float64) for name in HEADLINE_METRICS}
+    status = [STATUS_OK] * n
+    status[1] = STATUS_RULE_FAILED  # window 2, oversold 10, no stop
+    sweep = build_sweep(spec, range(n), status, metrics)
+    args = (sweep.columns, spec, "window", "oversold", "sharpe")
+    # Window 3 with both oversold 20 and 30, whatever the stop.
+    failures = Failures(1, ((8, 12),))
+    assert compute_heatmap(*args, failures=failures)["n_failed"] == [
+        [1, 0, 0],
+        [0, 2, 0],
+        [0, 2, 0],
+    ]
+    fixed = compute_heatmap(*args, "fixed", {"stop_loss": "0.1"}, failures=failures)
+    assert fixed["n_failed"] == [[0, 0, 0], [0, 1, 0], [0, 1, 0]]
+    assert "n_failed" not in compute_heatmap(*args, failures=Failures())
 
 
 def test_long_axes_are_put_together_evenly_and_say_so() -> None:

@@ -96,7 +96,8 @@ def show_heatmap(sweep_id: str) -> Response:
     wanted = None
     if query.x is not None or query.y is not None or fixed:
         wanted = read_axes(space, query.x, query.y)
-    is_own = metric == record.objective and min_trades == record.min_trades
+    # What the finaliser stored does not tell what failed.
+    is_own = metric == record.objective and min_trades == record.min_trades and not record.n_failed
     stored = load_stored(record, "heatmap") if is_own and query.other == "best" else None
     if stored is not None and wanted in (None, (stored["x"]["name"], stored["y"]["name"])):
         return _answer_stored(record, stored)
@@ -112,8 +113,16 @@ def show_heatmap(sweep_id: str) -> Response:
             "other": query.other,
             "fixed": fixed,
             "min_trades": min_trades,
+            "n_failed_chunks": _count_failed_chunks(record),
         },
     )
+
+
+def _count_failed_chunks(record: SweepRecord) -> int:
+    if record.state == "succeeded":
+        return 0
+    pulse = get_context().store.sweeps.load_pulse(record.sweep_id)
+    return 0 if pulse is None else pulse.n_failed
 
 
 def show_marginals(sweep_id: str) -> Response:

@@ -167,14 +167,14 @@ export function drawLevels(levels) {
 
 /**
  * Tags for the last visible value of each line.
- * @param {uPlot} u @param {Array<{series: number, color: string}>} lines
- * @returns {Array<{value: number, color: string}>}
+ * @param {uPlot} u @param {Array<{series: number, color: string, mark?: string}>} lines
+ * @returns {Array<{value: number, color: string, mark?: string}>}
  */
 export function lastValues(u, lines) {
   const idx = u.data[0];
   const last = Math.min(lowerBound(idx, u.scales.x.max + 1e-9), idx.length) - 1;
   if (last < 0) return [];
-  return lines.map(({ series, color }) => ({ value: u.data[series][last], color }));
+  return lines.map(({ series, color, mark }) => ({ value: u.data[series][last], color, mark }));
 }
 
 /**
@@ -207,8 +207,10 @@ export function drawTags(u, tags, format) {
   ctx.textAlign = "left";
   ctx.textBaseline = "middle";
   ctx.lineWidth = ratio;
-  for (const { value, color, y } of tags) {
-    const text = format(value);
+  // The last line may have been a dashed one.
+  ctx.setLineDash([]);
+  for (const { value, color, mark, y } of tags) {
+    const text = mark ? `${mark} ${format(value)}` : format(value);
     const top = u.bbox.top + y * ratio - height / 2;
     const width = Math.max(ctx.measureText(text).width + 10 * ratio, 58 * ratio);
     ctx.fillStyle = COLORS.ground;

@@ -16,7 +16,8 @@ const LABEL_HALF = 7;
  * @typedef {Object} PaneSpec
  * @property {string} title @property {number} weight share of the height
  * @property {Array<{name: string, label: string, color: string, width?: number, dash?: number[],
- *   fill?: string, stepped?: boolean, hidden?: boolean, tagged?: boolean}>} series columns of the run
+ *   fill?: string, stepped?: boolean, hidden?: boolean, tagged?: boolean, mark?: string}>} series columns of the run;
+ *   a `mark` stands before the value of its tag
  * @property {(value: number, step?: number) => string} format of tags and, with the step between them, gridlines
  * @property {(value: number) => string} [formatTick] of the axis, by default as the tags
  * @property {boolean} [isLog] @property {boolean} [hasCandles] open, high, low, close come first
@@ -121,7 +122,8 @@ export class Pane {
   }
 
   tags(u) {
-    const lines = this.spec.series.flatMap(({ tagged, color }, idx) => (tagged ? [{ series: idx + 1, color }] : []));
+    const lines = this.spec.series.flatMap(({ tagged, color, mark }, idx) => (tagged ? [{ series: idx + 1, color, mark }]
+      : []));
     return placeTags(u, [...lastValues(u, lines), ...(this.spec.levels ? this.spec.levels() : [])]);
   }
 

@@ -3,6 +3,7 @@
 import { $, announce, fill, h } from "../lib/dom.js";
 import { bindKeys, showKeys } from "../lib/keys.js";
 import { completeCommand, hintCommand, parseCommand } from "./grammar.js";
+import { loadNewestRuns } from "./runs_command.js";
 import { CommandError } from "./words.js";
 
 const HISTORY_KEY = "command-history";
@@ -27,20 +28,21 @@ export function installCommandBar(boot, { onRun, onSweep }) {
     input.setAttribute("aria-expanded", "false");
     input.removeAttribute("aria-activedescendant");
   };
-  const refresh = () => {
+  const refresh = (isAsked = false) => {
     const before = input.value.slice(0, input.selectionStart ?? input.value.length);
     showError("");
     hint.textContent = hintCommand(input.value, boot);
-    state.items = before.trim() ? completeCommand(before, boot) : [];
+    state.items = before.trim() || isAsked ? completeCommand(before, boot) : [];
     state.active = -1;
     drawList(list, state, accept);
     input.setAttribute("aria-expanded", String(state.items.length > 0));
+    loadNewestRuns(before).then((isNew) => { if (isNew && document.activeElement === input) refresh(); });
   };
   const accept = (idx) => {
     const item = state.items[idx];
     const caret = input.selectionStart ?? input.value.length;
     const start = input.value.slice(0, caret).search(/\S*$/);
-    const end = item.value.endsWith("=") ? "" : " ";
+    const end = item.end ?? (/[=>]$/.test(item.value) ? "" : " ");
     input.setRangeText(item.value + end, start, caret, "end");
     input.focus();
     refresh();
@@ -75,14 +77,15 @@ export function installCommandBar(boot, { onRun, onSweep }) {
       drawList(list, state, accept);
       if (state.active >= 0) input.setAttribute("aria-activedescendant", `command-item-${state.active}`);
       else input.removeAttribute("aria-activedescendant");
-    } else {
+    } else if (step > 0 && state.pastIdx === -1 && !input.value.trim()) refresh(true);
+    else {
       walkHistory(state, input, -step);
       close();
       hint.textContent = hintCommand(input.value, boot);
     }
   };
 
-  input.addEventListener("input", refresh);
+  input.addEventListener("input", () => refresh());
   // What stands there is the last command: typing replaces it, arrows edit it.
   input.addEventListener("focus", () => input.select());
   input.addEventListener("blur", () => setTimeout(close, 120));

@@ -1,8 +1,11 @@
 /** The language of the command bar: parsing and completion, without any page around it. */
 
-import { findRule } from "../lib/boot.js";
+import { describeField } from "../form/fields.js";
+import { findDataset, findRule } from "../lib/boot.js";
+import { METRIC_NAMES, metricDefinition } from "../lib/metrics.js";
 import { completeSweep, hintSweep, parseSweep } from "./sweep_command.js";
-import { CommandError, RANGE, findNearest, readDataset, readRule, readValue } from "./words.js";
+import { completeRuns, completeRunIds } from "./runs_command.js";
+import { CommandError, RANGE, findNearest, fullName, readDataset, readRule, readValue } from "./words.js";
 
 const VERBS = {
   SWEEP: "a rule over ranges of its parameters",
@@ -11,6 +14,7 @@ const VERBS = {
   DATA: "datasets",
   HELP: "keys and definitions",
 };
+const ID = /^[0-9a-f]{8}[0-9a-f-]*$/i;
 
 /**
  * @typedef {Object} Command
@@ -28,19 +32,30 @@ const VERBS = {
  */
 export function parseCommand(text, boot) {
   const tokens = text.trim().split(/\s+/).filter(Boolean);
-  if (!tokens.length) throw new CommandError("type a symbol and a rule, for example AAPL RSI 14 30 70 GO");
+  if (!tokens.length || /^GO$/i.test(tokens[0])) throw new CommandError("type a symbol and a rule, for example AAPL RSI 14 30 70 GO");
   const [verb, ...rest] = tokens;
   switch (verb.toUpperCase()) {
-    case "HELP": return { kind: "page", href: "/help" };
+    case "HELP": return { kind: "page", href: `/help${rest.length ? `#${findTopic(rest[0].toLowerCase(), boot)}` : ""}` };
     case "DATA": return { kind: "page", href: "/data" };
     case "RUNS": return { kind: "page", href: rest.length ? `/runs?q=${encodeURIComponent(rest.join(" "))}` : "/runs" };
     case "SWEEP":
+      if (rest.length === 1 && ID.test(rest[0])) return { kind: "page", href: `/sweep/${rest[0].toLowerCase()}` };
       return rest.length ? { kind: "sweep", request: parseSweep(rest, boot) } : { kind: "page", href: "/sweep" };
     case "RUN":
       if (!rest.length) throw new CommandError("RUN needs the id of a run");
       return { kind: "open", id: rest[0] };
-    default: return { kind: "run", request: parseRun(tokens, boot) };
+    default: return { kind: "run", request: parseRun(openBrackets(text), boot) };
   }
+}
+
+/** Words of a run; values may stand in brackets, as tables show them: RSI(14, 30, 70). */
+function openBrackets(text) {
+  return text.replace(/\(([^()]*)\)/g, (_all, inside) => ` ${inside.replaceAll(",", " ")} `).trim().split(/\s+/);
+}
+
+/** The place on the help page that a word stands for. */
+function findTopic(word, boot) {
+  return findRule(boot, word) ? `rule-${findRule(boot, word).name}` : fullName(word);
 }
 
 function parseRun([symbol, ruleName, ...rest], boot) {
@@ -66,7 +81,8 @@ function parseRun([symbol, ruleName, ...rest], boot) {
 }
 
 function setNamed(request, rule, boot, token) {
-  const [name, ...tail] = token.split("=");
+  const [typed, ...tail] = token.split("=");
+  const name = fullName(typed);
   const value = readValue(tail.join("="));
   if (rule.parameters.some((field) => field.name === name)) request.params[name] = value;
   else if (boot.trading.some((field) => field.name === name)) request.trading[name] = value;
@@ -90,12 +106,20 @@ export function completeCommand(text, boot) {
   const done = tokens.slice(0, -1).filter(Boolean);
   const candidates = done.length === 0 ? firstWords(boot)
     : done[0].toUpperCase() === "SWEEP" ? completeSweep(done.slice(1), last, boot)
+    : done[0].toUpperCase() === "RUNS" ? completeRuns(last, boot)
+    : done[0].toUpperCase() === "RUN" ? completeRunIds(boot)
+    : done[0].toUpperCase() === "HELP" ? helpWords(boot)
     : VERBS[done[0].toUpperCase()] ? []
       : done.length === 1 ? boot.rules.map((rule) => ({ value: rule.name.toUpperCase(), note: rule.summary }))
-        : laterWords(findRule(boot, done[1]), done.slice(2), last, boot);
+        : laterWords(findRule(boot, done[1]), done, last, boot);
   const wanted = last.toLowerCase();
   return candidates.filter((item) => item.value.toLowerCase().startsWith(wanted)
     && item.value.toLowerCase() !== wanted).slice(0, 9);
+}
+
+function helpWords(boot) {
+  return [...boot.rules.map((rule) => ({ value: rule.name, note: rule.summary })),
+    ...METRIC_NAMES.map((name) => ({ value: name, note: metricDefinition(name) }))];
 }
 
 function firstWords(boot) {
@@ -105,23 +129,32 @@ function firstWords(boot) {
   ];
 }
 
-function laterWords(rule, done, last, boot) {
+function laterWords(rule, [symbol, , ...done], last, boot) {
   if (!rule) return [];
   const fields = [...rule.parameters, ...boot.trading];
-  const [name] = last.split("=");
-  if (last.includes("=")) {
-    const field = fields.find((item) => item.name === name);
-    return (field?.choices || []).map((choice) => ({ value: `${name}=${choice}`, note: field.help }));
-  }
+  if (last.includes("=")) return valueWords(last.split("=")[0], fields);
   const nGiven = done.filter((token) => !token.includes("=") && !RANGE.test(token)).length;
-  const used = new Set([...done.map((token) => token.split("=")[0]),
+  const used = new Set([...done.map((token) => fullName(token.split("=")[0])),
     ...rule.parameters.slice(0, nGiven).map((field) => field.name)]);
   const next = rule.parameters[nGiven];
+  const bars = done.some((token) => RANGE.test(token)) ? null : findDataset(boot, symbol);
   return [
-    ...(last === "" && next ? [{ value: String(next.default), note: `${next.name}: ${next.help}` }] : []),
+    ...(last === "" && next ? [{ value: String(next.default), note: `${next.name}: ${describeField(next)}` }] : []),
     ...(last === "" ? [{ value: "GO", note: "run it" }] : []),
-    ...fields.filter((field) => !used.has(field.name)).map((field) => ({ value: `${field.name}=`, note: field.help })),
+    ...(bars ? [{ value: `${bars.start.slice(0, 10)}-${bars.end.slice(0, 10)}`,
+      note: "dates from-to; either end may be left out" }] : []),
+    ...fields.filter((field) => !used.has(field.name))
+      .map((field) => ({ value: `${field.name}=`, note: describeField(field) })),
   ];
+}
+
+/** What may stand behind `name=`: choices, or what a number is when it is left out. */
+function valueWords(typed, fields) {
+  const field = fields.find((item) => item.name === fullName(typed));
+  if (!field) return [];
+  const values = field.choices?.length ? field.choices : field.type === "bool" ? ["true", "false"]
+    : [String(field.default ?? "off")];
+  return values.map((value) => ({ value: `${typed}=${value}`, note: describeField(field) }));
 }
 
 /**

@@ -3,7 +3,7 @@
 import { findRule } from "../lib/boot.js";
 import { HEADLINE_METRICS } from "../lib/metrics.js";
 import { suggestRange } from "../sweep/space.js";
-import { CommandError, RANGE, findNearest, readDataset, readRule } from "./words.js";
+import { CommandError, RANGE, findNearest, fullName, readDataset, readRule } from "./words.js";
 
 // name: help
 const OPTIONS = {
@@ -47,7 +47,7 @@ export function parseSweep([symbols, ruleName, ...rest], boot) {
 
 function setNamed(request, rule, boot, token) {
   const at = token.indexOf("=");
-  const [name, text] = [token.slice(0, at), token.slice(at + 1)];
+  const [name, text] = [fullName(token.slice(0, at)), token.slice(at + 1)];
   if (rule.parameters.some((field) => field.name === name)) request.space[name] = text;
   else if (boot.trading.some((field) => field.name === name)) request.trading[name] = text;
   else if (name === "start" || name === "end" || name === "objective") request[name] = text;
@@ -82,7 +82,7 @@ export function completeSweep(done, last, boot) {
   if (!rule) return [];
   const fields = [...rule.parameters, ...boot.trading];
   if (last.includes("=")) return completeValue(last.split("=")[0], fields);
-  const used = new Set(done.map((token) => token.split("=")[0]));
+  const used = new Set(done.map((token) => fullName(token.split("=")[0])));
   const isFree = ({ value }) => !used.has(value.split("=")[0]);
   return [
     ...(last === "" && done.length > 2 ? [{ value: "GO", note: "sweep it" }] : []),

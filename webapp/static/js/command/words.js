@@ -5,6 +5,16 @@ import { findDataset, findRule } from "../lib/boot.js";
 /** Dates as from-to; either end may be left out. */
 export const RANGE = /^(\d{4}-\d{2}-\d{2}\S*?)?-(?:(\d{4}-\d{2}-\d{2}\S*))?$/;
 
+// As tables write them for short.
+const SHORT_NAMES = { fee: "fee_rate", slip: "slippage", stop: "stop_loss", take: "take_profit", trail: "trailing_stop",
+  cash: "initial_cash" };
+
+/** The full name of a setting, however it was typed. @param {string} name */
+export function fullName(name) {
+  const lower = name.toLowerCase();
+  return SHORT_NAMES[lower] || lower;
+}
+
 /** A command that cannot be understood; the message says what is wrong and what is known. */
 export class CommandError extends Error {}
 
@@ -23,26 +33,33 @@ export function readValue(text) {
 /** @param {string} symbol @param {import("../lib/boot.js").Boot} boot @throws {CommandError} */
 export function readDataset(symbol, boot) {
   const dataset = findDataset(boot, symbol);
-  if (!dataset) throw new CommandError(`no dataset ${symbol}; there is ${listNames(boot.datasets.map((item) => item.symbol))}`);
+  if (!dataset) throw new CommandError(missing("dataset", symbol, boot.datasets.map((item) => item.symbol)));
   return dataset;
 }
 
 /** @param {string|undefined} name @param {import("../lib/boot.js").Boot} boot @throws {CommandError} */
 export function readRule(name, boot) {
-  const known = listNames(boot.rules.map((item) => item.name));
-  if (!name) throw new CommandError(`which rule? ${known}`);
+  const known = boot.rules.map((item) => item.name);
+  if (!name) throw new CommandError(`which rule? ${listNames(known)}`);
   const rule = findRule(boot, name);
-  if (!rule) throw new CommandError(`no rule ${name}; there is ${known}`);
+  if (!rule) throw new CommandError(missing("rule", name, known));
   return rule;
+}
+
+function missing(kind, name, known) {
+  if (!known.length) return `no ${kind} ${name}, nor any other yet`;
+  return `no ${kind} ${name}; nearest is ${findNearest(name, known)}; there is ${listNames(known)}`;
 }
 
 function listNames(names) {
   return names.length > 8 ? `${names.slice(0, 8).join(", ")} …` : names.join(", ");
 }
 
-/** The known name most like `name`. @param {string} name @param {string[]} known */
-export function findNearest(name, known) {
-  const score = (other) => {
+/** The known name most like `typed`, in whatever case. @param {string} typed @param {string[]} known */
+export function findNearest(typed, known) {
+  const name = typed.toLowerCase();
+  const score = (each) => {
+    const other = each.toLowerCase();
     const shared = [...new Set(name)].filter((letter) => other.includes(letter)).length;
     return shared - Math.abs(other.length - name.length) + (other.startsWith(name.slice(0, 3)) ? 4 : 0);
   };

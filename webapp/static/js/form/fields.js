@@ -106,5 +106,6 @@ export function describeField(field) {
   const hasRange = field.minimum !== null && field.maximum !== null && field.maximum < 1e6;
   if (hasRange) parts.push(`${field.minimum}–${field.maximum}`);
   parts.push(field.default === null || field.default === undefined ? "off" : String(field.default));
+  if (field.only_if) parts.push(`only with ${field.only_if.join("=")}`);
   return parts.filter(Boolean).join(" · ");
 }

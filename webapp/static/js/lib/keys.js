@@ -24,6 +24,8 @@ const PAGE_KEYS = [
   ["l", "log or linear scale"],
   ["s", "stats rail beside the charts"],
   ["[ ]", "previous and next trade"],
+  ["Space", "runs: pin a run to compare it, or take its pin off"],
+  ["f", "runs: search"],
   ["t n", "tags, note"],
   ["c then Enter", "cancel a run or a sweep that waits or runs"],
   ["p r", "sweep: pause or resume, retry failed chunks"],
@@ -53,6 +55,8 @@ export function installKeys() {
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
     if (event.target.closest("input, select, textarea, dialog")) return;
     if (!areLetterKeysOn()) return;
+    // Space and Enter press what has the focus.
+    if (event.key === " " && event.target.closest("button, a, summary")) return;
     const binding = bindings.find((item) => item.keys.includes(event.key));
     if (!binding) return;
     event.preventDefault();

@@ -23,6 +23,8 @@ export function installTooltips() {
     else hide();
   });
   document.addEventListener("focusout", hide);
+  // What is typed has an answer under its field: a tooltip would lie on it.
+  document.addEventListener("input", hide);
   document.addEventListener("scroll", hide, true);
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") hide();

@@ -5,12 +5,13 @@ import { h } from "../lib/dom.js";
 import {
   formatCount, formatNumber, formatPercent, formatRule, formatSignedPercent, formatStamp, shortId, signClass,
 } from "../lib/format.js";
-
-const WORDS = { succeeded: "done", queued: "queued", running: "running", failed: "failed", cancelled: "cancelled" };
+import { metricDefinition } from "../lib/metrics.js";
+import { STATE_WORDS } from "./filter.js";
 
 /**
  * @typedef {Object} Column
- * @property {string} name @property {string} title @property {boolean} [isFigure]
+ * @property {string} name @property {string} title @property {boolean} [isFigure] @property {string} [tip]
+ * @property {boolean} [isFixed] nothing to sort by or to export
  * @property {(run: Object) => any} read value to sort by and to export
  * @property {(run: Object) => Node|string} cell @property {(run: Object) => string} [className]
  */
@@ -24,7 +25,7 @@ function excess(run) {
 
 function figure(name, title, format, isSigned = false) {
   const read = metric(name);
-  return { name, title, isFigure: true, read, cell: (run) => format(read(run)),
+  return { name, title, isFigure: true, tip: metricDefinition(name), read, cell: (run) => format(read(run)),
     className: isSigned ? (run) => signClass(read(run)) : undefined };
 }
 
@@ -36,6 +37,8 @@ function figure(name, title, format, isSigned = false) {
 export function buildColumns(boot, describeTrading) {
   const ruleOf = (run) => formatRule(findRule(boot, run.rule), run.spec);
   return [
+    { name: "pin", title: "Pin", isFixed: true, tip: "Up to five runs to compare; key Space", read: () => null,
+      cell: () => "" },
     { name: "run_id", title: "Run", read: (run) => run.run_id,
       cell: (run) => h("a", { href: `/?run=${run.run_id}`, tabindex: "-1", text: shortId(run.run_id) }) },
     { name: "submitted_at", title: "Time", read: (run) => run.submitted_at,
@@ -48,7 +51,7 @@ export function buildColumns(boot, describeTrading) {
     { name: "span", title: "Span", read: (run) => run.spec.start || run.spec.dataset.start,
       cell: (run) => `${(run.spec.start || run.spec.dataset.start).slice(0, 7)}…${(run.spec.end || run.spec.dataset.end).slice(0, 7)}`, className: () => "second" },
     figure("total_return", "Return", (value) => formatSignedPercent(value, 1), true),
-    { name: "excess", title: "vs B&H PP", isFigure: true, read: excess,
+    { name: "excess", title: "vs B&H PP", isFigure: true, tip: "Total return minus that of buy and hold, percentage points", read: excess,
       cell: (run) => formatSignedPercent(excess(run), 0).replace("%", ""), className: (run) => signClass(excess(run)) },
     figure("cagr", "CAGR", (value) => formatSignedPercent(value, 1), true),
     figure("sharpe", "Sharpe", (value) => formatNumber(value)),
@@ -58,12 +61,18 @@ export function buildColumns(boot, describeTrading) {
     figure("exposure", "Expo", (value) => formatPercent(value, 0)),
     { name: "tags", title: "Tags", read: (run) => run.tags.join(", "), cell: (run) => run.tags.join(", "),
       className: () => "amber clip" },
-    { name: "note", title: "Note", read: (run) => run.note, cell: (run) => run.note, className: () => "second clip" },
+    { name: "note", title: "Note", read: (run) => run.note, cell: (run) => run.note || failureOf(run),
+      className: () => "second clip" },
   ];
 }
 
+/** Why a run failed, where no note says something else. */
+function failureOf(run) {
+  return run.state === "failed" && run.error?.message ? `! ${run.error.message}` : "";
+}
+
 function stateCell(run) {
-  const text = run.state === "running" ? `running ${Math.round((run.progress || 0) * 100)}%` : WORDS[run.state];
+  const text = run.state === "running" ? `running ${Math.round((run.progress || 0) * 100)}%` : STATE_WORDS[run.state];
   return run.state === "failed" ? h("span", { class: "word", text: "FAILED" }) : h("span",
     { class: run.state === "succeeded" ? "second" : "amber", text });
 }

@@ -1,4 +1,4 @@
-/** The runs page: history with search, filter, sort, tags and notes; cancel, delete, re-run. */
+/** The runs page: history with search, filters, tags and notes; pinned runs compared; cancel, delete, re-run. */
 
 import { readAddress, writeAddress } from "../lib/address.js";
 import { ApiError, request } from "../lib/api.js";
@@ -6,101 +6,99 @@ import { $, announce, confirmDialog, debounce, fill, h, saveFile } from "../lib/
 import { formatCount, shortId } from "../lib/format.js";
 import { bindKeys } from "../lib/keys.js";
 import { installShell, showTrouble } from "../lib/shell.js";
+import { setStatus } from "../lib/status.js";
 import { editTags } from "../lib/tag_dialog.js";
 import { changedTrading } from "../run/ribbon.js";
 import { isTerminal, runPath } from "../run/session.js";
 import { buildColumns } from "./columns.js";
-import { parseRunFilter, sortRuns } from "./filter.js";
+import { Compare } from "./compare.js";
+import { editCell } from "./edit.js";
+import { parseRunFilter, sortRuns, writePicked } from "./filter.js";
+import { RunHistory } from "./history.js";
+import { Pins, SLOTS } from "./pins.js";
+import { RunTable } from "./table.js";
+import { FilterToggles } from "./toggles.js";
 
-const PAGE_SIZE = 100;
-const POLL_DELAY = 2000;
-const STATES = ["succeeded", "queued", "running", "failed", "cancelled"];
-const FILTERS = ["symbol", "rule", "state", "tag"];
+const TYPING_PAUSE = 150;
+const PINS_KEY = "pinned-runs";
+const DEFAULT_SORT = "submitted_at:down";
+// Conditions as addresses of earlier versions had them, one by one.
+const OLD_FILTERS = ["symbol", "rule", "state", "tag"];
+const isPhone = () => matchMedia("(max-width: 767.98px)").matches;
 
 class RunsPage {
   constructor() {
     this.boot = installShell();
     this.columns = buildColumns(this.boot, (spec) => changedTrading(spec, this.boot.trading));
-    this.runs = [];
-    this.cursor = null;
-    this.selectedId = null;
-    this.readFilters();
+    this.settings = [...new Set([...this.boot.rules.flatMap((rule) => rule.parameters), ...this.boot.trading]
+      .map((field) => field.name))];
+    this.search = $("#runs-search");
+    this.history = new RunHistory(this.boot, { onChange: () => this.draw() });
+    this.toggles = new FilterToggles($("#runs-toggles"), this.boot, (name, values, alias) => {
+      this.setQuery(writePicked(this.search.value, name, values, alias));
+    });
+    this.table = new RunTable($("#runs-scroll"), $("#runs-table"), this.columns, {
+      onOpen: (run) => location.assign(`/?run=${run.run_id}`), onPin: (run) => this.togglePin(run.run_id),
+      onSort: (column) => this.sortBy(column), onChoose: (run) => this.showChosen(run),
+      onEdit: (kind) => this.edit(kind), slotOf: (runId) => this.pins.slotOf(runId) });
+    this.compare = new Compare($("#compare"), this.boot, { onUnpin: (runId) => this.togglePin(runId),
+      onClear: () => { this.pins.clear(); this.keepPins(); }, onError: (error) => this.explain(error) });
+    this.others = new Map();
+    this.readState();
     this.listen();
     this.load();
+    this.showPins();
+    if (!isPhone()) $("#runs-scroll").focus();
   }
 
-  readFilters() {
+  readState() {
     const address = readAddress();
-    const choices = { symbol: this.boot.datasets.map((item) => item.symbol),
-      rule: this.boot.rules.map((rule) => rule.name), state: STATES };
-    for (const [name, values] of Object.entries(choices)) {
-      const known = new Set(values.concat(address[name] || []));
-      fill($(`#filter-${name}`), h("option", { value: "", text: "all" }),
-        [...known].map((value) => h("option", { value, text: value })));
-    }
-    for (const name of FILTERS) $(`#filter-${name}`).value = address[name] || "";
-    $("#runs-search").value = address.q || "";
-    [this.sortName, this.sortWay] = (address.sort || "submitted_at:down").split(":");
+    const old = Object.fromEntries(OLD_FILTERS.filter((name) => address[name]).map((name) => [name, address[name]]));
+    this.search.value = Object.entries(old).reduce((text, [name, value]) => writePicked(text, name, [value]),
+      address.q || "");
+    const [name, way] = (address.sort || DEFAULT_SORT).split(":");
+    this.sort = { name: this.columns.some((column) => column.name === name) ? name : "submitted_at",
+      isDown: way !== "up" };
+    // Pins outlive a look at a run; an address that names its own has the last word.
+    this.pins = new Pins(address.pins ?? sessionStorage.getItem(PINS_KEY));
+    this.table.chosenId = address.row || null;
+    writeAddress({ ...Object.fromEntries(OLD_FILTERS.map((each) => [each, null])), q: this.search.value,
+      pins: this.pins.toString() });
   }
 
   listen() {
-    const reload = () => {
-      writeAddress(Object.fromEntries(FILTERS.map((name) => [name, $(`#filter-${name}`).value.trim()])));
-      this.load();
-    };
-    for (const name of FILTERS) $(`#filter-${name}`).addEventListener("change", reload);
-    $("#runs-search").addEventListener("input", debounce(() => {
-      writeAddress({ q: $("#runs-search").value });
-      this.draw();
-    }, 150));
+    this.search.addEventListener("input", debounce(() => this.load(), TYPING_PAUSE));
+    this.search.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" && event.key !== "ArrowDown") return;
+      event.preventDefault();
+      $("#runs-scroll").focus();
+    });
     $("#runs-filter").addEventListener("submit", (event) => event.preventDefault());
-    $("#runs-more").addEventListener("click", () => this.load(this.cursor));
+    $("#runs-more").addEventListener("click", () => this.guard(() => this.history.more(), () => this.load()));
     $("#runs-csv").addEventListener("click", () => this.saveCsv());
-    $("#runs-scroll").addEventListener("keydown", (event) => this.onKey(event));
-    $("#runs-table").addEventListener("click", (event) => {
-      const row = event.target.closest("tr[data-run]");
-      if (row) this.select(row.dataset.run);
-    });
-    $("#runs-table").addEventListener("dblclick", (event) => {
-      if (event.target.closest("tr[data-run]")) this.openSelected();
-    });
+    // Whoever comes back wants to see what was run meanwhile.
+    const refresh = () => this.guard(() => this.history.refresh(), () => this.load());
+    document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && refresh());
+    window.addEventListener("pageshow", (event) => event.persisted && refresh());
+    bindKeys(["f"], () => this.search.focus());
+    bindKeys([" "], () => this.table.chosen && this.togglePin(this.table.chosenId));
     bindKeys(["t"], () => this.edit("tags"));
     bindKeys(["n"], () => this.edit("note"));
     bindKeys(["c"], () => $("#action-cancel")?.focus());
   }
 
-  /** Load the newest page, or the one after `cursor`. @param {string|null} [cursor] */
-  async load(cursor = null) {
-    const query = new URLSearchParams({ limit: PAGE_SIZE });
-    for (const name of FILTERS) if ($(`#filter-${name}`).value.trim()) query.set(name,
-      $(`#filter-${name}`).value.trim());
-    if (cursor) query.set("cursor", cursor);
-    await this.guard(async () => {
-      const page = await request(`/api/v1/runs?${query}`);
-      this.runs = cursor ? [...this.runs, ...page.runs] : page.runs;
-      this.cursor = page.next_cursor;
-      if (!this.runs.some((run) => run.run_id === this.selectedId)) this.selectedId = this.runs[0]?.run_id ?? null;
-      $("#runs-more").hidden = !this.cursor;
-      this.draw();
-      this.poll();
-    }, () => this.load(cursor));
+  setQuery(text) {
+    this.search.value = text;
+    this.load();
   }
 
-  /** Ask again for runs that are not done yet; stops by itself. */
-  poll() {
-    clearTimeout(this.timer);
-    const open = this.runs.filter((run) => !isTerminal(run.state)).slice(0, 10);
-    if (!open.length) return;
-    this.timer = setTimeout(() => this.guard(async () => {
-      const fresh = await Promise.all(open.map((run) => request(runPath(run.run_id))));
-      for (const run of fresh) this.replace(run);
-      this.draw();
-      this.poll();
-    }, () => this.load()), POLL_DELAY);
-  }
-
-  replace(run) {
-    this.runs = this.runs.map((known) => (known.run_id === run.run_id ? run : known));
+  /** Show what the search and the order ask for, loading what is missing. */
+  async load() {
+    writeAddress({ q: this.search.value.trim() });
+    const filter = parseRunFilter(this.search.value, this.settings);
+    $("#runs-error").textContent = filter.fault;
+    this.search.setAttribute("aria-invalid", String(Boolean(filter.fault)));
+    await this.guard(() => this.history.show(filter, this.sort.name, this.sort.isDown), () => this.load());
   }
 
   async guard(action, retry) {
@@ -108,129 +106,166 @@ class RunsPage {
       await action();
       showTrouble(null);
     } catch (error) {
-      if (!(error instanceof ApiError)) throw error;
-      $("#runs-error").textContent = error.isTrouble ? "" : error.message;
-      if (error.isTrouble) showTrouble({ title: error.title || "The platform is in trouble", text: error.message,
-        retry });
+      this.explain(error, retry);
     }
+  }
+
+  explain(error, retry = () => this.load()) {
+    if (!(error instanceof ApiError)) throw error;
+    if (error.isTrouble) showTrouble({ title: error.title || "The platform is in trouble", text: error.message, retry });
+    else $("#runs-error").textContent = error.errors[0]?.message || error.message;
   }
 
   get rows() {
-    const column = this.columns.find((each) => each.name === this.sortName) || this.columns[1];
-    return sortRuns(this.runs.filter(parseRunFilter($("#runs-search").value)), column, this.sortWay === "down");
-  }
-
-  get selected() {
-    return this.runs.find((run) => run.run_id === this.selectedId) || null;
+    const column = this.columns.find((each) => each.name === this.sort.name);
+    return sortRuns(this.history.runs.filter(this.history.filter.test), column, this.sort.isDown);
   }
 
   draw() {
+    // A poll must not take away what somebody is writing.
+    if (this.isEditing) return;
+    const { runs, cursor, filter, isStarted } = this.history;
     const { rows } = this;
-    $("#runs-count").textContent = `${formatCount(rows.length)} of ${formatCount(this.runs.length)}${this.cursor ? "+" : ""}`;
-    fill($("#runs-table"),
-      h("thead", {}, h("tr", {}, this.columns.map((column) => this.heading(column)))),
-      h("tbody", {}, rows.length ? rows.map((run) => this.buildRow(run))
-        : h("tr", {}, h("td", { colspan: this.columns.length, class: "second",
-          text: this.runs.length ? "No run fits the search." : "No run yet: type a command, for example AAPL RSI 14 30 70 GO." }))));
-    this.drawActions();
+    const loaded = `${formatCount(runs.length)}${cursor ? "+" : ""}`;
+    $("#runs-count").textContent = isStarted ? `${formatCount(rows.length)} of ${loaded}` : "";
+    this.toggles.show(filter.terms, runs);
+    this.table.show(rows, this.sort, this.emptyText);
+    $("#runs-more").hidden = !cursor;
+    $("#runs-more").textContent = this.search.value.trim() ? "Search older runs" : "Older runs";
+    const nFailed = runs.filter((run) => run.state === "failed").length;
+    setStatus("RUNS", isStarted ? `${loaded}${nFailed ? `, ${formatCount(nFailed)} failed` : ""}` : "");
+    this.showPins();
   }
 
-  heading(column) {
-    const isSorted = column.name === this.sortName;
-    const way = this.sortWay === "down" ? "descending" : "ascending";
-    return h("th", { scope: "col", class: column.isFigure ? "n" : "", "aria-sort": isSorted ? way : "none" },
-      h("button", { type: "button", class: "sort", on: { click: () => this.sortBy(column) } }, column.title,
-        isSorted && h("span", { "aria-hidden": "true", text: this.sortWay === "down" ? " ▼" : " ▲" })));
+  get emptyText() {
+    const { runs, isStarted, cursor } = this.history;
+    if (!isStarted) return "Loading…";
+    if (this.search.value.trim()) {
+      return `No run fits${runs.length && cursor ? ` among the newest ${formatCount(runs.length)}` : ""}: take words out of the search, or a filter off.`;
+    }
+    return "No run yet: type a command above, for example AAPL RSI 14 30 70 GO, or fill the form on the run page.";
   }
 
   sortBy(column) {
-    const isSame = column.name === this.sortName;
-    this.sortWay = isSame ? (this.sortWay === "down" ? "up" : "down") : column.isFigure || column.name === "submitted_at" ? "down" : "up";
-    this.sortName = column.name;
-    writeAddress({ sort: `${this.sortName}:${this.sortWay}` });
+    const { name, isDown } = this.sort;
+    this.sort = { name: column.name, isDown: column.name === name ? !isDown
+      : column.isFigure || column.name === "submitted_at" };
+    const text = `${this.sort.name}:${this.sort.isDown ? "down" : "up"}`;
+    writeAddress({ sort: text === DEFAULT_SORT ? null : text });
+    this.load();
+  }
+
+  /** @param {Object|null} run the chosen one */
+  showChosen(run) {
+    writeAddress({ row: run && run !== this.rows[0] ? run.run_id : null });
+    setStatus("SELECTED", run ? run.run_id : "");
+    const button = (id, text, act, isMain = false) => h("button",
+      { type: "button", id, class: `btn btn-small ${isMain ? "btn-primary" : ""}`, text, on: { click: act } });
+    fill($("#runs-actions"), run && [
+      h("span", { class: "amber", text: "SELECTED" }), h("span", { class: "selected-id", text: shortId(run.run_id) }),
+      button("action-open", "Open", () => location.assign(`/?run=${run.run_id}`), true),
+      button("action-pin", this.pins.slotOf(run.run_id) ? "Unpin" : "Pin", () => this.togglePin(run.run_id)),
+      h("a", { id: "action-rerun", class: "btn btn-small", href: `/?from=${run.run_id}`, text: "Re-run with changes" }),
+      button("action-tags", "Tags & note", () => this.edit("tags", true)),
+      !isTerminal(run.state) && button("action-cancel", "Cancel", () => this.cancel(run)),
+      button("action-delete", "Delete", () => this.remove(run)),
+      h("span", { class: "push hint wide-only", text: "↑↓ select · space pins · ⏎ opens · t tags · n note · f search" })]);
+  }
+
+  /** @param {string} runId */
+  togglePin(runId) {
+    if (!this.pins.toggle(runId)) {
+      const text = `${SLOTS.length} runs are pinned already: take one off first`;
+      $("#runs-error").textContent = text;
+      announce(text);
+      return;
+    }
+    $("#runs-error").textContent = "";
+    const slot = this.pins.slotOf(runId);
+    announce(slot ? `pinned as ${slot.letter}` : "pin taken off");
+    this.keepPins();
+  }
+
+  keepPins() {
+    const text = this.pins.toString();
+    writeAddress({ pins: text });
+    sessionStorage.setItem(PINS_KEY, text);
     this.draw();
   }
 
-  buildRow(run) {
-    const isChosen = run.run_id === this.selectedId;
-    return h("tr", { data: { run: run.run_id }, "aria-selected": String(isChosen) },
-      this.columns.map((column) => h("td",
-        { class: [column.isFigure ? "n" : "", column.className ? column.className(run) : ""].join(" ") },
-        column.cell(run))));
+  /** Compare what is pinned; runs that the list does not hold are fetched. */
+  async showPins() {
+    const ids = this.pins.ids;
+    const missing = ids.filter((id) => id && !this.history.find(id) && !this.others.has(id));
+    if (missing.length && !this.history.isStarted) return;
+    await Promise.all(missing.map((id) => this.fetchPinned(id)));
+    const chosen = ids.map((id, at) => ({ slot: SLOTS[at], run: id && (this.history.find(id) || this.others.get(id)) }))
+      .filter(({ run }) => run);
+    // Drawn again only where something is different, so that a poll does not move the page.
+    const key = JSON.stringify(chosen.map(({ slot, run }) => [slot.letter, run.run_id, run.state]));
+    if (key === this.pinKey) return;
+    this.pinKey = key;
+    await this.compare.show(chosen);
   }
 
-  select(runId) {
-    this.selectedId = runId;
-    for (const row of $("#runs-table").querySelectorAll("tr[data-run]")) {
-      const isChosen = row.dataset.run === runId;
-      row.setAttribute("aria-selected", String(isChosen));
-      if (isChosen) row.scrollIntoView({ block: "nearest" });
+  async fetchPinned(id) {
+    this.others.set(id, null);
+    try {
+      this.others.set(id, await request(runPath(id)));
+    } catch (error) {
+      if (!(error instanceof ApiError) || error.status !== 404) {
+        this.explain(error);
+        return;
+      }
+      this.pins.toggle(id);
+      announce(`the pinned run ${shortId(id)} was deleted`);
+      this.keepPins();
     }
-    this.drawActions();
-    announce(`${shortId(runId)} ${this.selected.symbol} ${this.selected.rule} ${this.selected.state}`);
   }
 
-  openSelected() {
-    if (this.selected) location.assign(`/?run=${this.selected.run_id}`);
-  }
-
-  drawActions() {
-    const run = this.selected;
-    const button = (id, text, act, isMain = false) => h("button",
-      { type: "button", id, class: `btn ${isMain ? "btn-primary" : ""}`, text, on: { click: act } });
-    fill($("#runs-actions"), run && [
-      h("span", { class: "amber", text: "SELECTED" }), h("span", { text: run.run_id }),
-      button("action-open", "Open", () => this.openSelected(), true),
-      h("a", { id: "action-rerun", class: "btn", href: `/?from=${run.run_id}`, text: "Re-run with changes" }),
-      button("action-tags", "Tags & note", () => this.edit("tags")),
-      !isTerminal(run.state) && button("action-cancel", "Cancel", () => this.cancel()),
-      button("action-delete", "Delete", () => this.remove())]);
-  }
-
-  async edit(focus) {
-    const run = this.selected;
-    if (!run) return;
+  /** @param {"tags"|"note"} kind @param {boolean} [isDialog] both at once, where a cell has no room */
+  async edit(kind, isDialog = false) {
+    const run = this.table.chosen;
+    if (!run || this.isEditing) return;
+    const cell = this.table.cellOf(run.run_id, kind);
+    const isInPlace = !isDialog && !isPhone() && cell?.getClientRects().length > 0 && !run.note.includes("\n");
     await this.guard(async () => {
-      const changes = await editTags(run, focus);
-      if (changes) this.replace({ ...run, ...changes });
-      this.draw();
-    }, () => this.edit(focus));
+      this.isEditing = true;
+      try {
+        const changes = isInPlace ? await editCell(cell, run, kind) : await editTags(run, kind);
+        if (changes && isInPlace) await request(runPath(run.run_id), { method: "PATCH", json: changes });
+        if (changes) this.history.replace({ ...run, ...changes });
+        if (changes) announce("stored");
+      } finally {
+        this.isEditing = false;
+        this.draw();
+      }
+    }, () => this.edit(kind, isDialog));
+    if (document.activeElement === document.body) $("#runs-scroll").focus();
   }
 
-  async cancel() {
-    const run = this.selected;
+  async cancel(run) {
     await this.guard(async () => {
       await request(`${runPath(run.run_id)}/cancel`, { method: "POST" });
-      this.replace(await request(runPath(run.run_id)));
+      this.history.replace(await request(runPath(run.run_id)));
       this.draw();
       announce("cancelled");
-    }, () => this.cancel());
+    }, () => this.cancel(run));
   }
 
-  async remove() {
-    const run = this.selected;
+  async remove(run) {
     const isSure = await confirmDialog({ title: `Delete run ${shortId(run.run_id)}`,
       text: `${run.symbol} ${run.rule}: its result, trades and pictures are removed for good.`, yes: "Delete" });
     if (!isSure) return;
     await this.guard(async () => {
       await request(runPath(run.run_id), { method: "DELETE" });
-      const at = this.rows.findIndex((each) => each.run_id === run.run_id);
-      this.runs = this.runs.filter((each) => each.run_id !== run.run_id);
-      this.selectedId = this.rows[Math.min(at, this.rows.length - 1)]?.run_id ?? null;
-      this.draw();
+      this.history.remove(run.run_id);
+      this.others.delete(run.run_id);
+      if (this.pins.slotOf(run.run_id)) this.pins.toggle(run.run_id);
+      this.keepPins();
       announce("deleted");
-    }, () => this.remove());
-  }
-
-  onKey(event) {
-    const { rows } = this;
-    const at = rows.findIndex((run) => run.run_id === this.selectedId);
-    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-    if (step && rows.length) this.select(rows[Math.min(Math.max(at + step * (event.shiftKey ? 10 : 1), 0),
-      rows.length - 1)].run_id);
-    else if (event.key === "Enter" && !event.target.closest("button, a")) this.openSelected();
-    else return;
-    event.preventDefault();
+    }, () => this.remove(run));
+    $("#runs-scroll").focus();
   }
 
   saveCsv() {
@@ -240,8 +275,9 @@ class RunsPage {
       const safe = typeof value !== "number" && /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
       return /[",\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
     };
-    const lines = [this.columns.map((column) => column.name),
-      ...this.rows.map((run) => this.columns.map((column) => column.read(run)))];
+    const columns = this.columns.filter((column) => !column.isFixed);
+    const lines = [columns.map((column) => column.name),
+      ...this.rows.map((run) => columns.map((column) => column.read(run)))];
     saveFile("runs.csv", new Blob([lines.map((line) => line.map(cell).join(",")).join("\r\n")], { type: "text/csv" }));
   }
 }

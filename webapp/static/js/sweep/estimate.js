@@ -14,7 +14,8 @@ export function formatDuration(seconds) {
 
 /**
  * @param {Array<number|null>} counts values of every axis, null where the text is not a SPEC
- * @param {{estimate?: Object, errors?: Object[], text?: string}|null} answer of the server; null until it came
+ * @param {{estimate?: Object, errors?: Array<{message: string, label: string|null}>, text?: string}|null} answer of
+ *   the server; null until it came. Errors that are told at a field have its label.
  * @returns {Node[]}
  */
 export function describeEstimate(counts, answer) {
@@ -27,8 +28,11 @@ export function describeEstimate(counts, answer) {
   }
   const grid = factors.length > 1 ? `${factors.map(formatCount).join(" × ")} =` : "";
   if (answer?.errors?.length) {
-    const [first] = answer.errors;
-    return [line("hint", grid), line("", h("span", { class: "word", text: "!" }), ` ${first.message}`)];
+    // What stands at its field is only named here.
+    const named = [...new Set(answer.errors.filter(({ label }) => label).map(({ label }) => label))];
+    const said = answer.errors.filter(({ label }) => !label).map(({ message }) => message);
+    return [line("hint", grid), line("", h("span", { class: "word", text: "!" }), " ",
+      [named.length ? `see ${named.join(", ")}` : "", ...said].filter(Boolean).join("; "))];
   }
   if (!answer?.estimate) return [line("hint", grid), total(product, "points"), line("hint", answer?.text || "…")];
   const { n_combinations: n, n_excluded: nExcluded, n_points: nPoints, seconds, rate,

@@ -274,7 +274,8 @@ export class SweepForm {
     const asked = this.read();
     const answer = await this.handlers.estimate(asked);
     if (!answer || JSON.stringify(this.read()) !== JSON.stringify(asked)) return;
-    fill($("#estimate"), describeEstimate(this.counts, answer));
+    const errors = answer.errors?.map((error) => ({ ...error, label: this.labelOf(error.field) }));
+    fill($("#estimate"), describeEstimate(this.counts, { ...answer, errors }));
     // What was refused stays in sight until something is changed.
     if (this.isRefused) return;
     this.clearErrors();
@@ -284,6 +285,12 @@ export class SweepForm {
   find(field) {
     const path = field.replace(/^params\./, "space.").replace(/\[.*$/, "");
     return this.controls.get(path) || this.controls.get(path.split(".")[0]) || this.controls.get(`${path}.method`);
+  }
+
+  /** The label of the field that an error belongs to, null for none. */
+  labelOf(field) {
+    const control = this.find(field);
+    return control ? $("label", control.row).textContent : null;
   }
 
   clearErrors() {

@@ -90,6 +90,8 @@ export class HeatPanel {
     const bins = [x, y].filter((axis) => axis.binned);
     const least = this.sweep.spec.min_trades;
     fill(this.legend, h("span", { text: least ? `– fewer than ${formatCount(least)} trades` : "– not defined" }),
+      this.answer.n_failed && h("span", {}, h("span", { class: "chunk-key is-f", "aria-hidden": "true" }),
+        "failed"),
       h("span", { text: this.answer.complete ? this.blankText : "▪ not computed yet, or excluded" }),
         bins.map((axis) => h("span",
         { text: `${axis.name}: ${formatCount(axis.n_values)} values in ${axis.values.length} ranges` })),
@@ -155,6 +157,8 @@ export class HeatPanel {
     fill(this.readout,
       item(answer.x.name, binText(answer.x, cell.x)), item(answer.y.name, binText(answer.y, cell.y)),
       item(metricLabel(answer.metric), h("b", { text: formatMetric(answer.metric, value) })),
+      answer.n_failed?.[cell.y][cell.x] > 0 && h("span", { class: "text",
+        text: `${formatCount(answer.n_failed[cell.y][cell.x])} failed` }),
       levels && this.rest.map((name) => item(name, formatLevel(levels[name]))),
       this.rest.length > 0 && answer.other !== "fixed" && h("span", { class: "second", text: `of ${formatCount(n)}` }));
   }

@@ -11,6 +11,9 @@ const SMALLEST_WITH_DASH = 5;
 const CASING = "#0b0d10";
 const LEAST_LABEL = 28;
 const LONGEST_LABEL = 14;
+const LABEL_HEIGHT = 16;
+const LABEL_GAP = 4;
+const MARK_RADIUS = 8;
 
 /** One heat map. */
 export class HeatMap {
@@ -131,8 +134,23 @@ export class HeatMap {
         // Whole pixels, so that neighbours neither overlap nor leave a seam.
         const [x0, y0, x1, y1] = [left, top, left + cell.width, top + cell.height].map(Math.round);
         ctx.fillRect(x0, y0, x1 - x0 - gap, y1 - y0 - gap);
-      } else if (hasDash) this.drawUndefined(ctx, left, top, this.data.n_combinations[y][x] > 0);
+      } else if (this.data.n_failed?.[y][x]) this.drawFailed(ctx, left, top, gap);
+      else if (hasDash) this.drawUndefined(ctx, left, top, this.data.n_combinations[y][x] > 0);
     }));
+  }
+
+  /** A cross-hatch: computing it failed. Seams would cut the lines of neighbours. */
+  drawFailed(ctx, left, top, gap) {
+    const { cell } = this.layout;
+    const [x0, y0, x1, y1] = [left, top, left + cell.width - gap, top + cell.height - gap].map(Math.round);
+    ctx.lineWidth = 1;
+    ctx.strokeStyle = COLORS.second;
+    ctx.beginPath();
+    for (const [from, to] of [[y0, y1], [y1, y0]]) {
+      ctx.moveTo(x0, from);
+      ctx.lineTo(x1, to);
+    }
+    ctx.stroke();
   }
 
   /** A dash: too few trades; a dot: nothing is known yet; neither: a constraint leaves it out. */
@@ -178,29 +196,52 @@ export class HeatMap {
     }
   }
 
-  /** Names of the marks beside them, one under the other where they would touch. */
+  /** Names of the marks beside them, where they cover neither a mark nor one another. */
   drawLabels(ctx) {
-    const { plot, cell, place } = this.layout;
-    const taken = [];
-    for (const mark of this.marks) {
-      const { left, top } = place(mark.x, mark.y);
+    const taken = this.marks.map((mark) => this.boxOf(mark));
+    this.marks.forEach((mark, idx) => {
       const width = ctx.measureText(mark.text).width + 8;
-      // A frame reaches over the neighbours, which only levels have.
-      const reach = (mark.kind === "plateau" && this.data.x.ordered ? 1.5 : 0.5) * cell.width + 12;
-      const middle = left + cell.width / 2;
-      const x = middle + reach + width < plot.left + plot.width ? middle + reach
-        : Math.max(middle - reach - width, plot.left);
-      let y = top + cell.height / 2 - 8;
-      const above = taken.find((box) => Math.abs(box.y - y) < 17 && x < box.x + box.width && box.x < x + width);
-      if (above) y = above.y + (above.y + 33 < plot.top + plot.height ? 17 : -17);
-      taken.push({ x, y, width });
+      const box = placeLabel(taken[idx], width, this.layout.plot, taken);
+      taken.push(box);
       ctx.fillStyle = CASING;
-      ctx.fillRect(x, y, width, 16);
+      ctx.fillRect(box.x, box.y, box.width, box.height);
       ctx.fillStyle = mark.kind === "plateau" ? COLORS.amber : COLORS.text;
       ctx.textAlign = "left";
-      ctx.fillText(mark.text, x + 4, y + 8);
-    }
+      ctx.fillText(mark.text, box.x + 4, box.y + LABEL_HEIGHT / 2);
+    });
   }
+
+  /** What a mark covers. A frame reaches over the neighbours, which only levels have. */
+  boxOf(mark) {
+    const { cell, place } = this.layout;
+    const { left, top } = place(mark.x, mark.y);
+    const reach = (axis, size) => Math.max((mark.kind === "plateau" && axis.ordered ? 1.5 : 0.5) * size, MARK_RADIUS);
+    const [across, up] = [reach(this.data.x, cell.width), reach(this.data.y, cell.height)];
+    return { x: left + cell.width / 2 - across, y: top + cell.height / 2 - up, width: 2 * across, height: 2 * up };
+  }
+}
+
+/**
+ * The first free place for a label around a mark: to its right, its left, under it, above it.
+ * @param {{x: number, y: number, width: number, height: number}} mark @param {number} width of the label
+ * @param {{left: number, top: number, width: number, height: number}} plot that it must not leave
+ * @param {Object[]} taken boxes that it must not cover
+ */
+export function placeLabel(mark, width, plot, taken) {
+  const middle = mark.y + mark.height / 2 - LABEL_HEIGHT / 2;
+  const [right, left] = [mark.x + mark.width + LABEL_GAP, mark.x - width - LABEL_GAP];
+  const [under, above] = [mark.y + mark.height + LABEL_GAP, mark.y - LABEL_HEIGHT - LABEL_GAP];
+  const within = (x) => Math.min(Math.max(x, plot.left), plot.left + plot.width - width);
+  const places = [[right, middle], [left, middle], ...[0, 1, 2, 3].flatMap((row) => {
+    const [low, high] = [under + row * (LABEL_HEIGHT + 1), above - row * (LABEL_HEIGHT + 1)];
+    return [[within(mark.x), low], [within(mark.x), high], [within(left), low], [within(left), high]];
+  })];
+  const boxes = places.map(([x, y]) => ({ x, y, width, height: LABEL_HEIGHT }));
+  const isInside = (box) => box.x >= plot.left && box.x + width <= plot.left + plot.width && box.y >= plot.top
+    && box.y + LABEL_HEIGHT <= plot.top + plot.height;
+  const touches = (box) => taken.some((other) => box.x < other.x + other.width && other.x < box.x + width
+    && box.y < other.y + other.height && other.y < box.y + LABEL_HEIGHT);
+  return boxes.find((box) => isInside(box) && !touches(box)) || boxes.find(isInside) || boxes[0];
 }
 
 function rowLabel(value) {

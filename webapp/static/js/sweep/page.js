@@ -20,7 +20,8 @@ import { SweepForm } from "./form.js";
 import { requestOf, showAssumptions, showHeading } from "./heading.js";
 import { SweepList } from "./list.js";
 import { SweepResults } from "./results.js";
-import { estimateSweep, followSweep, isTerminal, loadSweeps, steerSweep, submitSweep, sweepPath } from "./session.js";
+import { completeSweepId, estimateSweep, followSweep, isTerminal, loadSweeps, steerSweep, submitSweep,
+  sweepPath } from "./session.js";
 import { suggestSpace } from "./space.js";
 import { SweepStatus, describePanel } from "./status.js";
 
@@ -64,7 +65,8 @@ class SweepPage {
     $("#phone-sweep").addEventListener("click", () => $("#sweep-form").requestSubmit());
     bindKeys(["p"], () => { this.status.press("pause"); this.status.press("resume"); });
     bindKeys(["r"], () => this.status.press("retry"));
-    bindKeys(["c"], () => $("#cancel-sweep").focus());
+    // It asks first, with the button that agrees under Enter.
+    bindKeys(["c"], () => this.status.press("cancel"));
     bindKeys(["t"], () => this.edit("tags"));
     bindKeys(["n"], () => this.edit("note"));
   }
@@ -197,11 +199,15 @@ class SweepPage {
     }
   }
 
-  /** Follow a sweep and show it. @param {string} sweepId */
-  async open(sweepId) {
+  /** Follow a sweep and show it. @param {string} text its id, or the beginning of it */
+  async open(text) {
     this.reset();
-    setStatus("SWEEP", sweepId);
-    await this.follow(sweepId);
+    await this.guard(async () => {
+      const sweepId = await completeSweepId(text);
+      if (sweepId !== text) history.replaceState(null, "", `/sweep/${sweepId}${location.search}`);
+      setStatus("SWEEP", sweepId);
+      await this.follow(sweepId);
+    }, () => this.open(text));
   }
 
   async showState(sweep, delay) {

@@ -3,6 +3,7 @@
 import { ApiError, request, requestIfChanged } from "../lib/api.js";
 
 const PATH = "/api/v1/sweeps";
+const MOST_LISTED = 200;
 const FIRST_DELAY = 200;
 const LAST_DELAY = 2000;
 const GROWTH = 1.4;
@@ -35,6 +36,13 @@ export function estimateSweep(body, signal) {
 /** @param {number} limit @returns {Promise<{sweeps: Object[], next_cursor: string|null}>} newest first */
 export function loadSweeps(limit) {
   return request(`${PATH}?limit=${limit}`);
+}
+
+/** The id that begins like `text`, as lists show it; `text` itself if no sweep does. @param {string} text */
+export async function completeSweepId(text) {
+  if (!/^[0-9a-f]{4,12}$/i.test(text)) return text;
+  const { sweeps } = await loadSweeps(MOST_LISTED);
+  return sweeps.find((sweep) => sweep.sweep_id.startsWith(text.toLowerCase()))?.sweep_id ?? text;
 }
 
 /** @param {string} sweepId @param {"pause"|"resume"|"cancel"|"retry"} action */

@@ -109,8 +109,11 @@ export function suggestRange(field) {
  */
 export function suggestSpace(rule) {
   let nAxes = 0;
+  const isIdle = ({ only_if: only }) => only
+    && rule.parameters.find((field) => field.name === only[0])?.default !== only[1];
   return Object.fromEntries(rule.parameters.map((field) => {
-    const range = nAxes < MOST_AXES ? suggestRange(field) : null;
+    // What has no effect beside the other defaults is not worth an axis.
+    const range = nAxes < MOST_AXES && !isIdle(field) ? suggestRange(field) : null;
     if (range) nAxes += 1;
     return [field.name, range || String(field.default ?? "off")];
   }));
