@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.web import Web, build_csv, build_web, count_rows, web
-from webapp.schemas import DatasetList, DatasetView
+from webapp.dataset_schemas import DatasetList, DatasetView
 
 __all__ = ["web"]
 
