@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, false, func, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, false, func, or_, select
 
 from storage.models import dataset_contents, datasets, runs
 from storage.records import DatasetUses
@@ -15,7 +15,7 @@ from storage.sweep_tables import sweep_datasets, sweeps
 _MOST_NAMED = 20
 
 
-def find_uses(connection: Connection, removed: Sequence[Row[Any]]) -> DatasetUses:
+def find_uses(connection: Connection, removed: Sequence[Any]) -> DatasetUses:
     """Return what would lose its dataset if these rows of `datasets` were gone.
 
     A run or sweep stands on a version by its symbol and content. One that was submitted under

@@ -99,7 +99,6 @@ class DatasetRepository(Repository):
 
         A symbol that is not found as written is tried in capitals.
         """
-
         return self._read(lambda connection: _find_any(connection, ref))
 
     def list(self) -> tuple[DatasetRecord, ...]:
@@ -187,7 +186,9 @@ class DatasetRepository(Repository):
 
         def work(connection: Connection) -> bool:
             columns = datasets.c.id, datasets.c.symbol, datasets.c.sha256
-            rows = connection.execute(select(*columns).where(_match_versions(connection, ref))).all()
+            rows = connection.execute(
+                select(*columns).where(_match_versions(connection, ref))
+            ).all()
             if uses := find_uses(connection, rows):
                 raise DatasetInUse(uses)
             for row in rows:

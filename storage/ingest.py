@@ -197,7 +197,7 @@ class BarProcess:
         self._send(chunk)
 
     def _finish(self) -> tuple[dict[str, Any], bytes]:
-        """Return the child's line of JSON and what follows it; see `IngestProcess.finish` for errors."""
+        """Return the child's line of JSON and what follows it; errors as `IngestProcess.finish`."""
         process = self._running()
         process.stdin.close()  # type: ignore[union-attr]  # opened with a pipe
         output, errors = self._receive()
@@ -275,7 +275,9 @@ class BarProcess:
         if self._order is not None:
             # A source's own crash: its code is not ours, the operator has to look.
             self._log_death(returncode, errors)
-            return SourceUnavailable(f"{self._order.source} failed; the server's log has the reason")
+            return SourceUnavailable(
+                f"{self._order.source} failed; the server's log has the reason"
+            )
         if returncode in (-signal.SIGXCPU, -signal.SIGALRM):
             message = "takes too long to read; split it, or write dates as YYYY-MM-DD"
             return InputError.of("file", self._name, message)

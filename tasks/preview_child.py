@@ -1,6 +1,6 @@
-"""The child process behind a preview: a file in, what it would be stored as out; see `storage.ingest`.
+"""The child process of a preview: a file in, what it would be stored as out.
 
-It ends before anything is stored, and answers a line of JSON of bounded length whatever the file.
+See `storage.ingest`. It ends before anything is stored, and answers a line of JSON of bounded length whatever the file.
 """
 
 from __future__ import annotations

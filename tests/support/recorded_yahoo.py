@@ -41,6 +41,7 @@ class _Handler(BaseHTTPRequestHandler):
 def recorded_yahoo() -> Iterator[str]:
     """Serve, with yfinance pointed at it; gives the URL."""
     import yfinance.base
+    import yfinance.data
     import yfinance.scrapers.history
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
@@ -49,6 +50,8 @@ def recorded_yahoo() -> Iterator[str]:
     before = [module._BASE_URL_ for module in modules]
     for module in modules:
         module._BASE_URL_ = url
+    get_cookie = yfinance.data.YfData._get_cookie_and_crumb
+    yfinance.data.YfData._get_cookie_and_crumb = lambda *_: (None, "basic")  # of other hosts
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.daemon = True
     thread.start()
@@ -57,13 +60,12 @@ def recorded_yahoo() -> Iterator[str]:
     finally:
         for module, old in zip(modules, before, strict=True):
             module._BASE_URL_ = old
+        yfinance.data.YfData._get_cookie_and_crumb = get_cookie
         server.shutdown()
         server.server_close()
 
 
 if __name__ == "__main__":
-    import yfinance  # noqa: F401  # before the limits, as a test's own weight must not count
-
     from storage.ingest_child import leave, pack_dataset, run_child
 
     with recorded_yahoo():
