@@ -10,6 +10,7 @@ import os
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -97,7 +98,7 @@ def load_bar_file(
         from storage.ingest import parse_local_file, unpack_bars
 
         return unpack_bars(parse_local_file(path, date_format, limits))
-    loaded = load_bar_source(lambda: open(path, "rb"), name, date_format, limits)
+    loaded = load_bar_source(partial(open, path, "rb"), name, date_format, limits)
     return loaded.bars, loaded.warnings
 
 

@@ -1,6 +1,7 @@
 """The child process of a preview: a file in, what it would be stored as out.
 
-See `storage.ingest`. It ends before anything is stored, and answers a line of JSON of bounded length whatever the file.
+See `storage.ingest`. It ends before anything is stored, and answers a line of JSON of bounded
+length whatever the file.
 """
 
 from __future__ import annotations
