@@ -222,7 +222,7 @@ def _find_odd_days(times: NDArray[np.int64]) -> Iterator[Finding]:
     many = is_open or per_year > _MOST_HOLIDAYS
     message = f"{_count(missing.size, kind[0] + ' has', kind[1] + ' have')} no bar, "
     message += f"{per_year:.1f} a year"
-    message += "" if many else ", as many as an exchange has holidays"
+    message += "" if many else "; an exchange has some 9 holidays"
     level = "warning" if many else "note"
     yield _build_finding("missing_day", level, message, int(missing.size), examples)
 

@@ -75,7 +75,22 @@ def test_what_is_not_stored_is_not_found(store: Store) -> None:
 
 @pytest.mark.parametrize(
     "symbol",
-    ["", "  ", "a b", "a/b", "é", "A" * 65, "0" * 64, "../x", "%00", "a\nb", ".", "..", " .. ", "..."],
+    [
+        "",
+        "  ",
+        "a b",
+        "a/b",
+        "é",
+        "A" * 65,
+        "0" * 64,
+        "../x",
+        "%00",
+        "a\nb",
+        ".",
+        "..",
+        " .. ",
+        "...",
+    ],
 )
 def test_a_symbol_that_cannot_stand_in_an_address_is_refused(store: Store, symbol: str) -> None:
     with pytest.raises(InputError) as caught:

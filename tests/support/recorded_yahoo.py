@@ -6,7 +6,6 @@ As a module it is the child process of a fetch, with yfinance pointed at that se
 from __future__ import annotations
 
 import json
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -70,5 +69,4 @@ if __name__ == "__main__":
 
     with recorded_yahoo():
         code = run_child(pack_dataset)
-        sys.stdout.flush()
     leave(code)

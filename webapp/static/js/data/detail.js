@@ -1,7 +1,7 @@
 /** The lower part of the page: one dataset, stored or still to be, with chart and report. */
 
 import { $, fill, h } from "../lib/dom.js";
-import { formatCount, formatStamp, sentence } from "../lib/format.js";
+import { formatCount, sentence } from "../lib/format.js";
 import { CloseChart } from "./chart.js";
 import { buildFacts, buildFileFacts, buildFindings, buildRows, describeBars, formatBytes } from "./report.js";
 
@@ -149,7 +149,7 @@ function buildVersions(versions, onRemove) {
           h("td", { class: "n", text: version.version }), h("td", { class: "n", text: formatCount(version.n_bars) }),
           h("td", { text: `${version.start.slice(0, 10)} to ${version.end.slice(0, 10)}` }),
           h("td", {}, h("span", { class: "clip-line second", title: version.file_name, text: version.file_name })),
-          h("td", { class: "second", text: formatStamp(version.created_at) }),
+          h("td", { class: "second", text: version.created_at.slice(0, 10) }),
           h("td", {}, versions.length > 1 && h("button", { type: "button", class: "btn btn-small", text: "Remove",
             "aria-label": `Remove version ${version.version}`, on: { click: () => onRemove(version) } }))))))));
 }
