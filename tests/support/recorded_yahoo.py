@@ -6,6 +6,7 @@ As a module it is the child process of a fetch, with yfinance pointed at that se
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 RECORDED = Path(__file__).parent / "recorded" / "yahoo_chart.json"
+YAHOO = ("https://query1.finance.yahoo.com", "https://query2.finance.yahoo.com")
 MISSING = {"code": "Not Found", "description": "No data found, symbol may be delisted"}
 
 
@@ -39,16 +41,20 @@ class _Handler(BaseHTTPRequestHandler):
 @contextmanager
 def recorded_yahoo() -> Iterator[str]:
     """Serve, with yfinance pointed at it; gives the URL."""
-    import yfinance.base
+    import yfinance
     import yfinance.data
-    import yfinance.scrapers.history
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     url = f"http://127.0.0.1:{server.server_port}"
-    modules = (yfinance.base, yfinance.scrapers.history)
-    before = [module._BASE_URL_ for module in modules]
-    for module in modules:
-        module._BASE_URL_ = url
+    before = [
+        (module, name, value)
+        for key, module in list(sys.modules.items())
+        if key.partition(".")[0] == "yfinance"
+        for name, value in list(vars(module).items())
+        if isinstance(value, str) and value.startswith(YAHOO)
+    ]
+    for module, name, value in before:
+        setattr(module, name, url + urlsplit(value).path)
     get_cookie = yfinance.data.YfData._get_cookie_and_crumb
     yfinance.data.YfData._get_cookie_and_crumb = lambda *_: (None, "basic")  # of other hosts
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
@@ -57,8 +63,8 @@ def recorded_yahoo() -> Iterator[str]:
     try:
         yield url
     finally:
-        for module, old in zip(modules, before, strict=True):
-            module._BASE_URL_ = old
+        for module, name, value in before:
+            setattr(module, name, value)
         yfinance.data.YfData._get_cookie_and_crumb = get_cookie
         server.shutdown()
         server.server_close()
