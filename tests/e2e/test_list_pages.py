@@ -102,10 +102,11 @@ def test_long_names_leave_the_pages_inside_the_window(visit: Visit, tmp_path: Pa
     file.write_text("Date,Open,High,Low,Close\n2001-01-01,1,2,1,2\n2001-01-02,2,3,2,3\n")
     page.goto("/data")
     page.set_input_files("#field-file", str(file))
-    expect(page.locator("#preview-heading")).to_be_visible()
+    expect(page.locator("#preview-heading")).to_be_visible(timeout=30_000)
     page.fill("#field-symbol", "A" * 32)
     page.click("#upload-button")
-    expect(page.locator(f"#datasets [data-symbol={'A' * 32}]")).to_be_visible()
+    row = page.locator(f"#datasets [data-symbol={'A' * 32}]")
+    expect(row).to_be_visible(timeout=30_000)
     visit.open_run("trades", dataset="A" * 32, rule="rsi_macd")
     for path in ("/data", "/runs"):
         page.goto(path)

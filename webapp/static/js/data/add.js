@@ -184,13 +184,16 @@ export class AddForms {
   }
 
   async attempt(action, name, note) {
-    const setBusy = (isBusy) => { for (const id of ["#upload-button", "#fetch-button"]) $(id).disabled = isBusy; };
+    const setBusy = (isBusy) => {
+      for (const id of ["#upload-button", "#fetch-button", "#preview-store"]) if ($(id)) $(id).disabled = isBusy;
+    };
     $(note).textContent = note === "#upload-note" ? "sending …" : "asking …";
     setBusy(true);
     try {
       await action();
       setBusy(false);
-      if (this.preview) $("#upload-button").focus();
+      // Where it is in sight, on a phone too.
+      if (this.preview) $("#preview-store").focus();
     } catch (error) {
       setBusy(false);
       if (error.name === "AbortError") return;

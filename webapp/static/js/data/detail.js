@@ -37,24 +37,26 @@ export class Detail {
 
   /**
    * A file that was not accepted.
-   * @param {string} name @param {Array<{field: string, message: string}>} errors
+   * @param {string} name @param {Array<{field: string, value: any, message: string}>} errors
    */
   showRefusal(name, errors) {
     this.clear();
     fill(this.root, h("div", { class: "state-body", id: "refusal" },
       h("h2", {}, h("span", { class: "word", text: "REFUSED" }), name),
-      h("ul", { class: "refusals" }, errors.map(({ field, message }) => h("li", {},
-        h("b", { class: "amber", text: field }), ` ${sentence(message)}`))),
+      h("ul", { class: "refusals" }, errors.map(({ field, value, message }) => h("li", {},
+        h("b", { class: "amber", text: field }), ` ${sentence(message)}`,
+        value !== undefined && value !== null && value !== name && h("span", { class: "second", text: ` Found: ${value}` })))),
       h("p", { text: "Nothing was stored. Correct the file or the field and send it again." })));
   }
 
   /**
    * A file as it would be stored.
    * @param {Object} preview @param {{symbol: string, version: number, isKnown: boolean}} target
+   * @param {() => void} onStore
    */
-  showPreview(preview, target) {
+  showPreview(preview, target, onStore) {
     this.clear();
-    this.preview = preview;
+    this.onStore = onStore;
     this.isAdjusted = false;
     const heading = h("div", { class: "detail-heading", id: "preview-heading" });
     const facts = h("div", { class: "facts-column scroll", tabindex: "0", role: "region", "aria-label": "Preview" });
@@ -73,7 +75,9 @@ export class Detail {
     fill(heading, h("span", { class: "word", text: "PREVIEW" }), h("h2", { text: symbol || "(no symbol)" }),
       h("span", { class: "second", text: isKnown ? `has these very bars as version ${version}: storing changes nothing`
         : version > 1 ? `would be its version ${version}; runs keep the one they used` : "would be a new dataset" }),
-      h("span", { class: "push" }), this.logButton());
+      h("span", { class: "push" }), this.logButton(),
+      h("button", { type: "button", id: "preview-store", class: "btn btn-small btn-primary", text: "Store",
+        on: { click: () => this.onStore() } }));
   }
 
   /**

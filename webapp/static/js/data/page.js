@@ -25,12 +25,16 @@ class DataPage {
       onPreview: (preview) => {
         this.turn += 1;
         this.list.select(null, { isQuiet: true });
-        this.detail.showPreview(preview, this.target());
+        this.detail.showPreview(preview, this.target(), () => this.forms.store());
         announce(`Preview of ${preview.file.name}: ${preview.n_bars} bars, ${preview.report.findings.length} findings`);
       },
       onSymbol: () => this.detail.drawTarget(this.target()),
-      onBusy: (text) => { this.turn += 1; this.detail.showBusy(text); },
-      onRefused: (name, errors) => { this.turn += 1; this.detail.showRefusal(name, errors); },
+      onBusy: (text) => {
+        this.turn += 1;
+        this.list.select(null, { isQuiet: true });
+        this.detail.showBusy(text);
+      },
+      onRefused: (name, errors) => this.detail.showRefusal(name, errors),
       onStored: (dataset) => this.refresh(dataset.symbol),
       onDiscard: () => this.openSelected(),
     });
@@ -142,9 +146,11 @@ function describeRefusal(error) {
 
 /** Begin a command with the symbol; the command bar offers the rules. */
 function startCommand(item) {
-  $("#command").value = `${item.symbol} `;
-  $("#command").focus();
-  $("#command").dispatchEvent(new Event("input"));
+  const command = $("#command");
+  command.value = `${item.symbol} `;
+  command.focus(); // which selects what stands there
+  command.setSelectionRange(command.value.length, command.value.length);
+  command.dispatchEvent(new Event("input"));
 }
 
 new DataPage();

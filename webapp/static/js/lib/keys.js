@@ -25,6 +25,7 @@ const PAGE_KEYS = [
   ["s", "stats rail beside the charts"],
   ["[ ]", "previous and next trade"],
   ["t n", "tags, note"],
+  ["e", "data: rename"],
   ["c then Enter", "cancel a run or a sweep that waits or runs"],
   ["p r", "sweep: pause or resume, retry failed chunks"],
 ];
