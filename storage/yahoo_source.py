@@ -45,8 +45,10 @@ class YahooSource:
             answer = getattr(error, "response", None)
             if getattr(answer, "status_code", None) == _NOT_FOUND:
                 raise _unknown(order, "no such instrument") from error
-            reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-            raise SourceUnavailable(f"Yahoo Finance does not answer: {reason}") from error
+            # What follows is where curl documents its numbers.
+            reason = (str(error) or type(error).__name__).partition(". See ")[0]
+            shown = reason.splitlines()[0][:200].rstrip(".")
+            raise SourceUnavailable(f"Yahoo Finance does not answer: {shown}") from error
         # A day that Yahoo lists without prices is no bar.
         table = table.dropna(subset=["Open", "High", "Low", "Close"])
         if len(table) < 2:

@@ -14,7 +14,7 @@ export class AddForms {
   /**
    * @param {{maxUploadMb: number, sources: string[], onPreview: (preview: Object) => void,
    *   onSymbol: () => void, onStored: (dataset: Object) => void, onBusy: (text: string) => void,
-   *   onRefused: (name: string, errors: Object[]) => void, onDiscard: () => void}} options
+   *   onRefused: (name: string, errors: Object[], isTrouble: boolean) => void, onDiscard: () => void}} options
    */
   constructor(options) {
     Object.assign(this, options);
@@ -202,7 +202,7 @@ export class AddForms {
       this.preview = null;
       const errors = error.errors.length ? error.errors
         : [{ field: this.origin?.order ? "source" : "file", message: error.message }];
-      this.onRefused(name, errors);
+      this.onRefused(name, errors, error.isTrouble);
       this.showErrors(errors, Boolean(this.origin?.order));
     }
   }

@@ -38,15 +38,16 @@ export class Detail {
   /**
    * A file that was not accepted.
    * @param {string} name @param {Array<{field: string, value: any, message: string}>} errors
+   * @param {boolean} isTrouble of the server, which trying again may cure
    */
-  showRefusal(name, errors) {
+  showRefusal(name, errors, isTrouble) {
     this.clear();
     fill(this.root, h("div", { class: "state-body", id: "refusal" },
-      h("h2", {}, h("span", { class: "word", text: "REFUSED" }), name),
+      h("h2", {}, h("span", { class: "word", text: isTrouble ? "NOT NOW" : "REFUSED" }), name),
       h("ul", { class: "refusals" }, errors.map(({ field, value, message }) => h("li", {},
         h("b", { class: "amber", text: field }), ` ${sentence(message)}`,
         value !== undefined && value !== null && value !== name && h("span", { class: "second", text: ` Found: ${value}` })))),
-      h("p", { text: "Nothing was stored. Correct the file or the field and send it again." })));
+      h("p", { text: `Nothing was stored. ${isTrouble ? "Try again later." : "Correct the file or the field and send it again."}` })));
   }
 
   /**
@@ -110,6 +111,7 @@ export class Detail {
     this.plot(plot, item, report.findings);
     fill(facts, buildFindings(report, (bar) => this.chart.pointAt(bar)),
       buildFacts("Bars", [...describeBars(item, report),
+        ["file", h("span", { class: "clip-line", title: item.file_name, text: item.file_name })],
         ["size", `${formatBytes(item.n_bytes)} in the database`],
         ["runs", h("a", { href: `/runs?symbol=${encodeURIComponent(item.symbol)}`, text: "runs on it" })],
         ["sha-256", h("span", { class: "hash", text: item.sha256 })]]),
@@ -147,13 +149,12 @@ function buildVersions(versions, onRemove) {
   return h("section", { class: "fact-block" }, h("h3", { text: "Versions" }),
     h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Versions" },
       h("table", { class: "grid rows", id: "versions" },
-        h("thead", {}, h("tr", {}, [["#", "n"], ["Bars", "n"], ["Range"], ["File"], ["Added"], [""]]
+        h("thead", {}, h("tr", {}, [["#", "n"], ["Bars", "n"], ["Range"], ["Added"], [""]]
           .map(([text, kind]) => h("th", { scope: "col", class: kind, text })))),
         h("tbody", {}, versions.map((version) => h("tr", {},
           h("td", { class: "n", text: version.version }), h("td", { class: "n", text: formatCount(version.n_bars) }),
-          h("td", { text: `${version.start.slice(0, 10)} to ${version.end.slice(0, 10)}` }),
-          h("td", {}, h("span", { class: "clip-line second", title: version.file_name, text: version.file_name })),
-          h("td", { class: "second", text: version.created_at.slice(0, 10) }),
+          h("td", { class: "wrap", text: `${version.start.slice(0, 10)} to ${version.end.slice(0, 10)}` }),
+          h("td", { class: "second", title: version.file_name, text: version.created_at.slice(0, 10) }),
           h("td", {}, versions.length > 1 && h("button", { type: "button", class: "btn btn-small", text: "Remove",
             "aria-label": `Remove version ${version.version}`, on: { click: () => onRemove(version) } }))))))));
 }

@@ -34,11 +34,15 @@ class DataPage {
         this.list.select(null, { isQuiet: true });
         this.detail.showBusy(text);
       },
-      onRefused: (name, errors) => this.detail.showRefusal(name, errors),
+      onRefused: (name, errors, isTrouble) => this.detail.showRefusal(name, errors, isTrouble),
       onStored: (dataset) => this.refresh(dataset.symbol),
       onDiscard: () => this.openSelected(),
     });
     bindKeys(["l"], () => this.detail.toggleLog());
+    for (const [keys, act] of [[["+", "="], (stack) => stack.zoom(0.5)], [["-"], (stack) => stack.zoom(2)],
+      [["0"], (stack) => stack.setRange(null)]]) {
+      bindKeys(keys, () => this.detail.chart && act(this.detail.chart.stack));
+    }
     bindKeys(["t"], () => this.list.item && this.editTags(this.list.item));
     bindKeys(["e"], () => this.list.item && this.rename(this.list.item));
     this.turn = 0;
