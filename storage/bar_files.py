@@ -10,7 +10,6 @@ import os
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -98,7 +97,11 @@ def load_bar_file(
         from storage.ingest import parse_local_file, unpack_bars
 
         return unpack_bars(parse_local_file(path, date_format, limits))
-    loaded = load_bar_source(partial(open, path, "rb"), name, date_format, limits)
+
+    def open_source() -> BinaryIO:
+        return open(path, "rb")
+
+    loaded = load_bar_source(open_source, name, date_format, limits)
     return loaded.bars, loaded.warnings
 
 
