@@ -133,6 +133,9 @@ def test_the_phone_shows_the_page_without_scrolling_sideways(phone: Visit) -> No
     page.goto("/data")
     expect(page.locator("#detail .pane-readout")).not_to_be_empty()
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    drop(page, f"{'long name ' * 12}.csv", ROWS)
+    expect(page.locator("#preview-store")).to_be_in_viewport(timeout=READ_MS)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
     small = page.evaluate(
         """() => [...document.querySelectorAll('#main button')]
             .filter((node) => node.getClientRects().length && !node.matches('.sort'))
