@@ -21,7 +21,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 
 @click.group(name="dataset")
 def dataset_group() -> None:
-    """Add, list and remove bar files."""
+    """Add, list, rename, tag and remove bar files."""
 
 
 @dataset_group.command(name="add")
@@ -59,17 +59,40 @@ def list_datasets(server: str | None, as_json: bool) -> None:
             f"{item['n_bars']:,}",
             item["spacing"],
             item["sha256"][:12],
+            ", ".join(item["tags"]),
         )
         for item in records
     ]
-    print_table(("symbol", "version", "bars", "spacing", "sha256"), rows, sys.stdout)
+    print_table(("symbol", "version", "bars", "spacing", "sha256", "tags"), rows, sys.stdout)
+
+
+@dataset_group.command(name="rename")
+@click.argument("ref", metavar="SYMBOL")
+@click.argument("symbol", metavar="NEW_SYMBOL")
+@server_option
+def rename_dataset(ref: str, symbol: str, server: str | None) -> None:
+    """Rename a symbol with all its versions; runs keep the name they were given."""
+    with open_place(server) as place:
+        record = place.patch_dataset(ref, {"symbol": symbol})
+    click.echo(f"{ref} is now {record['symbol']}")
+
+
+@dataset_group.command(name="tag")
+@click.argument("ref", metavar="SYMBOL")
+@click.argument("tags", nargs=-1, metavar="[TAG]...")
+@server_option
+def tag_dataset(ref: str, tags: tuple[str, ...], server: str | None) -> None:
+    """Tag a symbol; the tags replace those that it has, and none takes them away."""
+    with open_place(server) as place:
+        record = place.patch_dataset(ref, {"tags": list(tags)})
+    click.echo(f"{record['symbol']}: {', '.join(record['tags']) or 'no tags'}")
 
 
 @dataset_group.command(name="remove")
 @click.argument("ref", metavar="SYMBOL_OR_ID")
 @server_option
 def remove_dataset(ref: str, server: str | None) -> None:
-    """Forget a dataset; finished runs keep their results."""
+    """Forget a dataset; refused while runs or sweeps stand on it."""
     with open_place(server) as place:
         place.remove_dataset(ref)
     click.echo(f"removed {ref}")

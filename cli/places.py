@@ -44,8 +44,12 @@ class Place(Protocol):
         """Store a bar file under a symbol."""
         ...
 
+    def patch_dataset(self, ref: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Change a dataset's symbol or tags."""
+        ...
+
     def remove_dataset(self, ref: str) -> None:
-        """Forget a dataset."""
+        """Forget a dataset that no run stands on."""
         ...
 
     def list_runs(self, query: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -111,8 +115,13 @@ class ServerPlace:
         """Upload a bar file under a symbol."""
         return self._client.upload_dataset(path, symbol, date_format)
 
+    def patch_dataset(self, ref: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Change a dataset's symbol or tags."""
+        path = f"{_API}/datasets/{quote(ref, safe='')}"
+        return dict(self._client.call("PATCH", path, json=dict(changes)))
+
     def remove_dataset(self, ref: str) -> None:
-        """Forget a dataset."""
+        """Forget a dataset that no run stands on."""
         self._client.call("DELETE", f"{_API}/datasets/{quote(ref, safe='')}")
 
     def list_runs(self, query: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -183,10 +192,28 @@ class DatabasePlace:
         parsed = parse_local_file(path, date_format)
         return _plain(self._store.datasets.add(parsed, symbol, path.name))
 
+    def patch_dataset(self, ref: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Change a dataset's symbol or tags."""
+        from storage.errors import SymbolTaken
+
+        try:
+            record = self._store.datasets.patch(ref, **changes)
+        except SymbolTaken as error:
+            raise InputError.of("symbol", changes["symbol"], f"{error}; choose another") from None
+        if record is None:
+            raise _unknown_dataset(ref)
+        return _plain(record)
+
     def remove_dataset(self, ref: str) -> None:
-        """Forget a dataset."""
-        if not self._store.datasets.remove(ref):
-            raise InputError.of("dataset", ref, "no such dataset; `dataset list` shows all")
+        """Forget a dataset that no run stands on."""
+        from storage.errors import DatasetInUse
+
+        try:
+            is_removed = self._store.datasets.remove(ref)
+        except DatasetInUse as error:
+            raise InputError.of("dataset", ref, f"{error}; delete them first") from None
+        if not is_removed:
+            raise _unknown_dataset(ref)
 
     def list_runs(self, query: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Return runs, newest first."""
@@ -345,6 +372,10 @@ def _plain(record: Any) -> dict[str, Any]:
         name: value.isoformat() if hasattr(value, "isoformat") else value
         for name, value in asdict(record).items()
     }
+
+
+def _unknown_dataset(ref: str) -> InputError:
+    return InputError.of("dataset", ref, "no such dataset; `dataset list` shows all")
 
 
 def _unknown_run(run_id: str) -> InputError:

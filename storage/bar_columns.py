@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +58,36 @@ class RowNumbers:
     def place(self, idx: int, column: str) -> str:
         """Return the words for one cell."""
         return f"row {int(self.rows[idx])} ({self.note}), column {column}"
+
+
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """How a file was understood.
+
+    Parameters
+    ----------
+    kind : str
+        For people, as ``CSV, semicolons``.
+    names : tuple of str
+        All its columns, in their order.
+    roles : mapping of str to int
+        Index of each column that was read; see `match_columns`.
+    date_format : str
+        How its dates were read: in ``strptime`` syntax, or in words.
+    """
+
+    kind: str
+    names: tuple[str, ...]
+    roles: Mapping[str, int]
+    date_format: str
+
+
+class LoadedBars(NamedTuple):
+    """Bars of a file, what a person should know of them, and how the file was understood."""
+
+    bars: Bars
+    warnings: tuple[DataWarning, ...]
+    facts: FileFacts
 
 
 def match_columns(names: Sequence[str], file_name: str) -> dict[str, int]:
@@ -119,12 +150,14 @@ def _find_date_columns(places: dict[str, list[int]]) -> list[int]:
 
 
 def build_from_columns(
-    raw: RawColumns, numbers: RowNumbers
-) -> tuple[Bars, tuple[DataWarning, ...]]:
-    """Build bars of what was read; see `build_bars` for errors."""
-    return build_bars(
+    raw: RawColumns, numbers: RowNumbers, kind: str, names: Sequence[str], roles: Mapping[str, int]
+) -> LoadedBars:
+    """Build bars of what was read; see `build_bars` for errors and `FileFacts` for the rest."""
+    bars, warnings = build_bars(
         choose_stamps(raw.stamps), **raw.values, row_numbers=numbers.rows, row_note=numbers.note
     )
+    facts = FileFacts(kind, tuple(names), dict(roles), raw.stamps.date_format)
+    return LoadedBars(bars, warnings, facts)
 
 
 def describe_refused_date(refused: DateRefused, numbers: RowNumbers, column: str) -> InputError:

@@ -18,9 +18,9 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 from numpy.typing import NDArray
 
-from backtest.bars import Bars, DataWarning
 from backtest.errors import InputError
 from storage.bar_columns import (
+    LoadedBars,
     RawColumns,
     RowNumbers,
     build_from_columns,
@@ -30,7 +30,7 @@ from storage.bar_columns import (
 from storage.bar_dates import DateRefused, parse_dates
 from storage.text_stream import TextStream
 
-_DELIMITERS = (",", ";", "\t")
+_DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 _MAX_HEADER = 1 << 16  # characters
 _BATCH_ROWS = 65_536
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
@@ -48,16 +48,26 @@ class CsvShape:
         Line of the header; blank lines before it are skipped.
     delimiter : {",", ";", tab}
         Between cells.
-    n_columns : int
-        Cells of every row.
+    names : tuple of str
+        All columns, in their order.
     columns : dict of str to int
         Index of each column that is read, as `match_columns` finds them.
     """
 
     header_row: int
     delimiter: str
-    n_columns: int
+    names: tuple[str, ...]
     columns: dict[str, int]
+
+    @property
+    def n_columns(self) -> int:
+        """Cells of every row."""
+        return len(self.names)
+
+    def build(self, raw: RawColumns, numbers: RowNumbers) -> LoadedBars:
+        """Build bars of what was read."""
+        kind = f"CSV, {_DELIMITERS[self.delimiter]}"
+        return build_from_columns(raw, numbers, kind, self.names, self.columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +81,7 @@ class _FastColumns:
 
 def load_csv(
     open_text: Callable[[], TextStream], name: str, date_format: str | None, max_bars: int
-) -> tuple[Bars, tuple[DataWarning, ...]]:
+) -> LoadedBars:
     """Read bars from CSV text.
 
     Parameters
@@ -97,7 +107,7 @@ def load_csv(
         numbers = _number_rows(shape, len(columns.dates))
         try:
             raw = RawColumns(parse_dates(columns.dates, date_format), columns.values)
-            return build_from_columns(raw, numbers)
+            return shape.build(raw, numbers)
         except DateRefused as refused:
             if columns.is_line_per_bar or refused.idx is None:
                 raise describe_refused_date(refused, numbers, "date") from None
@@ -129,7 +139,7 @@ def _read_header(text: TextStream, name: str) -> CsvShape:
     candidates = [(delimiter, _split_header(line, delimiter)) for delimiter in _DELIMITERS]
     # The separator is the one that finds the most columns we know; a tie keeps the comma.
     delimiter, names = max(candidates, key=lambda item: _count_known(item[1]))
-    return CsvShape(row, delimiter, len(names), match_columns(names, name))
+    return CsvShape(row, delimiter, tuple(names), match_columns(names, name))
 
 
 def _split_header(line: str, delimiter: str) -> list[str]:
@@ -214,7 +224,7 @@ def _load_precisely(
     name: str,
     date_format: str | None,
     max_bars: int,
-) -> tuple[Bars, tuple[DataWarning, ...]]:
+) -> LoadedBars:
     rows = array("q")
     values = {role: array("d") for role in shape.columns if role != "date"}
     dates: list[pa.Array] = []
@@ -239,7 +249,7 @@ def _load_precisely(
     except DateRefused as refused:
         raise describe_refused_date(refused, numbers, "date") from None
     raw = RawColumns(stamps, {role: np.asarray(column) for role, column in values.items()})
-    return build_from_columns(raw, numbers)
+    return shape.build(raw, numbers)
 
 
 def _iterate_rows(text: TextStream, shape: CsvShape) -> Iterator[tuple[int, list[str]]]:

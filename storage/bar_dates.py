@@ -83,10 +83,13 @@ class Stamps:
         ns since the epoch; times without a zone are taken as UTC.
     local : ndarray of int64, shape (n,)
         The same instants as their own clocks show them.
+    date_format : str
+        How they were read, for people.
     """
 
     utc: Stamp
     local: Stamp
+    date_format: str
 
 
 def choose_stamps(stamps: Stamps) -> Stamp:
@@ -151,7 +154,7 @@ def parse_epochs(whole: Stamp, billionths: Stamp | np.int64 = _NONE) -> Stamps:
     unit = SECOND_NS if largest <= _LARGEST_SECONDS else _MILLISECOND_NS
     # [ns / unit] * [unit / billionth] = [ns / billionth]
     utc = np.asarray(whole * unit + billionths // (SECOND_NS // unit), dtype=np.int64)
-    return Stamps(utc, utc)
+    return Stamps(utc, utc, f"epoch {'seconds' if unit == SECOND_NS else 'milliseconds'}")
 
 
 def _parse_numbers(texts: pa.Array) -> Stamps:
@@ -182,9 +185,9 @@ def _parse_iso(texts: pa.Array) -> Stamps:
             offset = _read_offsets(pc.utf8_slice_codeunits(texts, -6))
         parsed = local_texts.cast(pa.timestamp("ns"))
     except ValueError:  # pyarrow's included: the slow reading decides, and finds the row
-        return _parse_each(texts, _read_iso, _ISO_REMEDY)
+        return _parse_each(texts, _read_iso, _ISO_REMEDY, "ISO 8601")
     local = np.asarray(parsed.cast(pa.int64()).to_numpy(), dtype=np.int64)
-    return Stamps(local - offset, local)
+    return Stamps(local - offset, local, "ISO 8601")
 
 
 def _all_match(texts: pa.Array, pattern: str) -> bool:
@@ -220,12 +223,12 @@ def _parse_with_format(texts: pa.Array, date_format: str) -> Stamps:
     _validate_format(date_format)
     match = match_format(texts, date_format)
     if match is not None and match.is_read.all():
-        return Stamps(match.local, match.local)
+        return Stamps(match.local, match.local, date_format)
     if match is not None:
         # Refuse by the first doubtful row alone before all are read slowly.
         idx = int(match.is_read.argmin())
-        _parse_each(texts[idx : idx + 1], read, message, first_idx=idx)
-    return _parse_each(texts, read, message)
+        _parse_each(texts[idx : idx + 1], read, message, date_format, first_idx=idx)
+    return _parse_each(texts, read, message, date_format)
 
 
 def _validate_format(date_format: str) -> None:
@@ -248,6 +251,7 @@ def _parse_each(
     texts: pa.Array,
     read: Callable[[str], tuple[datetime, int]],
     message: str,
+    date_format: str,
     first_idx: int = 0,
 ) -> Stamps:
     """Read row by row with Python's parsers; slow, but precise about the row at fault."""
@@ -264,7 +268,7 @@ def _parse_each(
         on_clock = (moment.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND * 1_000 + nanoseconds
         local[idx] = on_clock
         utc[idx] = on_clock - offset // _MICROSECOND * 1_000
-    return Stamps(utc, local)
+    return Stamps(utc, local, date_format)
 
 
 def _iterate_texts(texts: pa.Array) -> Iterator[str]:

@@ -11,10 +11,13 @@ import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from backtest.bars import Bars, DataWarning
 from backtest.errors import InputError
+
+if TYPE_CHECKING:
+    from storage.bar_columns import LoadedBars
 
 _MIB = 1 << 20
 _PARQUET_MAGIC = b"PAR1"
@@ -94,7 +97,12 @@ def load_bar_file(
         from storage.ingest import parse_local_file, unpack_bars
 
         return unpack_bars(parse_local_file(path, date_format, limits))
-    return load_bar_source(lambda: open(path, "rb"), name, date_format, limits)
+
+    def open_source() -> BinaryIO:
+        return open(path, "rb")
+
+    loaded = load_bar_source(open_source, name, date_format, limits)
+    return loaded.bars, loaded.warnings
 
 
 def validate_bar_path(path: str | os.PathLike[str], limits: FileLimits) -> str:
@@ -121,7 +129,7 @@ def describe_size_limit(limits: FileLimits) -> str:
 
 def load_bar_source(
     open_source: Callable[[], BinaryIO], name: str, date_format: str | None, limits: FileLimits
-) -> tuple[Bars, tuple[DataWarning, ...]]:
+) -> LoadedBars:
     """Read bars in this process from anything that opens as a seekable binary file.
 
     Parameters

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from backtest.bars import Bars, DataWarning
 from backtest.errors import InputError
 from storage.bar_columns import (
+    LoadedBars,
     RawColumns,
     RowNumbers,
     build_from_columns,
@@ -32,7 +32,7 @@ _NOTE = "the first bar is row 1"
 
 def load_parquet(
     file: BinaryIO, name: str, date_format: str | None, limits: FileLimits
-) -> tuple[Bars, tuple[DataWarning, ...]]:
+) -> LoadedBars:
     """Read bars from a Parquet file.
 
     Raises
@@ -49,11 +49,9 @@ def load_parquet(
         raise InputError.of("file", name, f"is damaged Parquet: {reason}") from None
 
 
-def _load(
-    file: BinaryIO, name: str, date_format: str | None, limits: FileLimits
-) -> tuple[Bars, tuple[DataWarning, ...]]:
+def _load(file: BinaryIO, name: str, date_format: str | None, limits: FileLimits) -> LoadedBars:
     # Damage shows late, too: the name of a time zone is decoded when it is asked for.
-    columns = _read_columns(file, name, limits)
+    names, roles, columns = _read_columns(file, name, limits)
     numbers = RowNumbers(np.arange(1, len(columns["date"]) + 1), _NOTE)
     dates = columns.pop("date")
     values = {role: _read_numbers(column, role, numbers) for role, column in columns.items()}
@@ -61,10 +59,12 @@ def _load(
         stamps = _read_stamps(dates, date_format, numbers)
     except DateRefused as refused:
         raise describe_refused_date(refused, numbers, "date") from None
-    return build_from_columns(RawColumns(stamps, values), numbers)
+    return build_from_columns(RawColumns(stamps, values), numbers, "Parquet", names, roles)
 
 
-def _read_columns(file: BinaryIO, name: str, limits: FileLimits) -> dict[str, pa.Array]:
+def _read_columns(
+    file: BinaryIO, name: str, limits: FileLimits
+) -> tuple[list[str], dict[str, int], dict[str, pa.Array]]:
     parquet = pq.ParquetFile(
         file,
         thrift_string_size_limit=_MAX_FOOTER_STRING,
@@ -86,7 +86,8 @@ def _read_columns(file: BinaryIO, name: str, limits: FileLimits) -> dict[str, pa
         raise InputError.of("file", name, "has no rows")
     if table.num_rows > limits.max_bars:
         raise InputError.of("file", name, "has more rows than it announces")
-    return {role: _decode(table.column(schema.field(idx).name)) for role, idx in columns.items()}
+    read = {role: _decode(table.column(schema.field(idx).name)) for role, idx in columns.items()}
+    return schema.names, columns, read
 
 
 def _validate_type(field: pa.Field, role: str, name: str) -> None:
@@ -149,13 +150,13 @@ def _read_stamps(column: pa.Array, date_format: str | None, numbers: RowNumbers)
     utc = _as_int64(_to_ns(column), pa.int64())
     zone = column.type.tz
     if zone is None:
-        return Stamps(utc, utc)
+        return Stamps(utc, utc, str(kind))
     try:
         local = pc.local_timestamp(_to_ns(column))
     except pa.ArrowInvalid:
         message = "is no time zone this machine knows; store the times in UTC"
         raise DateRefused(None, zone, message) from None
-    return Stamps(utc, _as_int64(local, pa.int64()))
+    return Stamps(utc, _as_int64(local, pa.int64()), str(kind))
 
 
 def _to_ns(column: pa.Array) -> pa.Array:

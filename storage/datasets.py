@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Engine, Row, bindparam, func, insert, select
+from sqlalchemy import Connection, Engine, Row, bindparam, func, insert, select, update
 from sqlalchemy import delete as delete_from
 
 from backtest.errors import InputError
 from storage.blobs import insert_blobs, load_blobs, unpack_array
-from storage.errors import UnknownDataset
+from storage.dataset_uses import find_uses
+from storage.errors import DatasetInUse, SymbolTaken, UnknownDataset
 from storage.grouping import Grouping
 from storage.models import MAX_SYMBOL_LENGTH, dataset_blocks, dataset_contents, datasets
 from storage.records import DatasetContent, DatasetRecord
 from storage.repository import Repository, delete_unused_content
+from storage.run_tags import clean_tags
 from storage.sql_types import database_time
 
 if TYPE_CHECKING:
@@ -90,7 +92,8 @@ class DatasetRepository(Repository):
             latest = _find(connection, "symbol", name)
             if latest is None or latest.sha256 != parsed.sha256:
                 version = 1 if latest is None else latest.version + 1
-                _insert_pointer(connection, parsed.sha256, name, version, file_name)
+                tags = () if latest is None else latest.tags
+                _insert_pointer(connection, parsed.sha256, name, version, file_name, tags)
                 latest = _find(connection, "symbol", name)
             assert latest is not None  # noqa: S101  # inserted above
             return latest
@@ -128,21 +131,79 @@ class DatasetRepository(Repository):
         )
         return self._read(lambda connection: tuple(map(_record, connection.execute(query))))
 
+    def list_versions(self, symbol: str) -> tuple[DatasetRecord, ...]:
+        """Return every version of a symbol, newest first; none if there is no such symbol."""
+        query = _select_records().where(datasets.c.symbol == symbol)
+        query = query.order_by(datasets.c.version.desc())
+        return self._read(lambda connection: tuple(map(_record, connection.execute(query))))
+
+    def patch(
+        self, ref: str, *, symbol: str | None = None, tags: Iterable[str] | None = None
+    ) -> DatasetRecord | None:
+        """Rename or tag the symbol that `ref` belongs to, with all its versions.
+
+        Runs keep the name they were submitted under, and find their bars by the hash.
+
+        Parameters
+        ----------
+        ref : str
+            As for `get`.
+        symbol : str, optional
+            The new name.
+        tags : iterable of str, optional
+            They replace those that are there.
+
+        Returns
+        -------
+        DatasetRecord or None
+            As `get` finds it now; None if there is no such dataset.
+
+        Raises
+        ------
+        InputError
+            If the name or a tag cannot be used.
+        SymbolTaken
+            If another dataset has the name.
+        """
+        name = None if symbol is None else validate_symbol(symbol)
+        changes: dict[str, Any] = {} if tags is None else {"tags": clean_tags(tags)}
+
+        def work(connection: Connection) -> DatasetRecord | None:
+            found = _find_any(connection, ref)
+            if found is None:
+                return None
+            if name is not None and name != found.symbol:
+                if _find(connection, "symbol", name) is not None:
+                    raise SymbolTaken(f"there is a dataset {name} already")
+                changes["symbol"] = name
+            if changes:
+                own = datasets.c.symbol == found.symbol
+                connection.execute(update(datasets).where(own).values(**changes))
+            return _find(connection, "id", found.id)
+
+        return self._write_unique(work)
+
     def remove(self, ref: str) -> bool:
         """Forget a symbol with all its versions, or one version by its id or SHA-256.
-
-        Runs keep their hash, and the bars stay while a run refers to them.
 
         Returns
         -------
         bool
             Whether anything was found to remove.
+
+        Raises
+        ------
+        DatasetInUse
+            If runs or sweeps stand on it.
         """
 
         def work(connection: Connection) -> bool:
-            condition = _match_versions(connection, ref)
-            found = connection.execute(select(datasets.c.id, datasets.c.sha256).where(condition))
-            rows = found.all()
+            columns = datasets.c.id, datasets.c.symbol, datasets.c.sha256
+            rows = connection.execute(
+                select(*columns).where(_match_versions(connection, ref))
+            ).all()
+            if uses := find_uses(connection, rows):
+                raise DatasetInUse(uses)
             for row in rows:
                 connection.execute(delete_from(datasets).where(datasets.c.id == row.id))
             for sha256 in sorted({row.sha256 for row in rows}):
@@ -210,6 +271,7 @@ def _insert_content(connection: Connection, parsed: DatasetContent) -> None:
     there = select(key).where(key == parsed.sha256).with_for_update()
     if connection.scalar(there) is not None:
         return
+    blobs = {name: parsed.columns[name] for name in DATASET_COLUMNS}
     connection.execute(
         insert(dataset_contents).values(
             sha256=parsed.sha256,
@@ -221,14 +283,19 @@ def _insert_content(connection: Connection, parsed: DatasetContent) -> None:
             has_adjustment=parsed.has_adjustment,
             warnings=[dict(item) for item in parsed.warnings],
             created_at=database_time(),
+            n_bytes=sum(map(len, blobs.values())),
         )
     )
-    blobs = {name: parsed.columns[name] for name in DATASET_COLUMNS}
     insert_blobs(connection, dataset_blocks, {"sha256": parsed.sha256}, blobs)
 
 
 def _insert_pointer(
-    connection: Connection, sha256: str, symbol: str, version: int, file_name: str
+    connection: Connection,
+    sha256: str,
+    symbol: str,
+    version: int,
+    file_name: str,
+    tags: Sequence[str],
 ) -> None:
     connection.execute(
         insert(datasets).values(
@@ -238,6 +305,7 @@ def _insert_pointer(
             sha256=sha256,
             file_name=file_name[-255:],  # the end of a name says more than its beginning
             created_at=database_time(),
+            tags=list(tags),
         )
     )
 
@@ -268,6 +336,14 @@ _NEWEST = {
 }
 
 
+def _find_any(connection: Connection, ref: str) -> DatasetRecord | None:
+    if _UUID.fullmatch(ref.lower()):
+        return _find(connection, "id", ref.lower())
+    if _SHA256.fullmatch(ref.lower()):
+        return _find(connection, "sha256", ref.lower())
+    return _find(connection, "symbol", ref) or _find(connection, "symbol", ref.upper())
+
+
 def _find(connection: Connection, column: str, wanted: str) -> DatasetRecord | None:
     row = connection.execute(_NEWEST[column], {"wanted": wanted}).one_or_none()
     return None if row is None else _record(row)
@@ -284,4 +360,5 @@ def _find_any(connection: Connection, ref: str) -> DatasetRecord | None:
 def _record(row: Row[Any]) -> DatasetRecord:
     values = dict(row._mapping)
     values["warnings"] = tuple(values["warnings"])
+    values["tags"] = tuple(values["tags"] or ())
     return DatasetRecord(**values)

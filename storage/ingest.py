@@ -15,10 +15,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any, ClassVar, Self
 
 import numpy as np
 import zstandard
@@ -26,12 +26,18 @@ import zstandard
 from backtest.bars import Bars, DataWarning, Spacing
 from backtest.errors import FieldError, InputError
 from storage.bar_files import DEFAULT_LIMITS, FileLimits, describe_size_limit, validate_bar_path
+from storage.sources import FetchOrder, SourceUnavailable
 
 _LOG = logging.getLogger(__name__)
 _ROOT = Path(__file__).resolve().parent.parent
 _CHUNK = 1 << 18
 # Only what a reader of files needs: no database, broker or secret of ours is in reach of a file.
 _KEPT_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TZDIR", "PYTHONHOME")
+# And what one that fetches needs of an operator's network.
+_NETWORK_ENVIRONMENT = (
+    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy"),
+    *("all_proxy", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR", "CURL_CA_BUNDLE"),
+)
 # One thread and one heap: under a limit on address space every further one is a reservation.
 _CHILD_ENVIRONMENT = {
     "ARROW_DEFAULT_MEMORY_POOL": "system",
@@ -42,6 +48,8 @@ _CHILD_ENVIRONMENT = {
 }
 # The child takes bytes at once; one that does not for this long has gone wrong.
 _STALL_SECONDS = 30.0
+# Decades of daily bars come in one answer; two or three are asked for.
+_FETCH_SECONDS = 60.0
 _MAX_HEADER_BYTES = 1 << 20
 _MAX_COLUMN_BYTES_PER_BAR = 64  # seven values of eight bytes, should none of them compress
 _KEPT_ERROR_BYTES = 8_192
@@ -80,7 +88,7 @@ class ParsedDataset:
     columns: dict[str, bytes]
 
 
-class IngestProcess:
+class BarProcess:
     """A child process that parses one file: enter, `write` its bytes, `finish`.
 
     Parameters
@@ -93,12 +101,17 @@ class IngestProcess:
         The child's memory and computing time are bounded in proportion.
     wall_seconds : float, optional
         Longest time from the last byte to the result; default in proportion to the limits.
+    order : FetchOrder, optional
+        Makes the child ask a source instead of reading bytes: `write` nothing.
 
     Notes
     -----
     The child reads everything before it writes anything, so neither side can wait for the other.
     Leaving the context ends the child, whatever happened, and collects it: no zombie, no orphan.
     """
+
+    # What runs in the child.
+    MODULE: ClassVar[str]
 
     def __init__(
         self,
@@ -107,14 +120,19 @@ class IngestProcess:
         limits: FileLimits = DEFAULT_LIMITS,
         *,
         wall_seconds: float | None = None,
+        order: FetchOrder | None = None,
     ) -> None:
         self._name = file_name
         self._limits = limits
+        self._order = order
         cpu_seconds = _compute_cpu_seconds(limits)
-        self._wall_seconds = 2.0 * cpu_seconds if wall_seconds is None else wall_seconds
+        if wall_seconds is None:
+            wall_seconds = 2.0 * cpu_seconds if order is None else _FETCH_SECONDS
+        self._wall_seconds = wall_seconds
         self._config = {
             "name": file_name,
             "date_format": date_format,
+            "order": None if order is None else asdict(order),
             "max_bytes": limits.max_bytes,
             "max_bars": limits.max_bars,
             "address_space_bytes": _compute_address_space(limits),
@@ -126,10 +144,11 @@ class IngestProcess:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        environment = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
-        self._process = subprocess.Popen(  # our own interpreter and module
+        kept = _KEPT_ENVIRONMENT + (() if self._order is None else _NETWORK_ENVIRONMENT)
+        environment = {name: os.environ[name] for name in kept if name in os.environ}
+        self._process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
             # -P: the directory a person happens to be in must not provide the child's modules.
-            [sys.executable, "-P", "-m", "storage.ingest_child"],
+            [sys.executable, "-P", "-m", self.MODULE],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -177,29 +196,20 @@ class IngestProcess:
             raise InputError.of("file", self._name, describe_size_limit(self._limits))
         self._send(chunk)
 
-    def finish(self) -> ParsedDataset:
-        """Return what the child parsed.
-
-        Raises
-        ------
-        InputError
-            On field ``file`` or ``date_format``: what the file refuses, or that reading it took
-            more time or memory than a file of bars needs.
-        """
+    def _finish(self) -> tuple[dict[str, Any], bytes]:
+        """Return the child's line of JSON and what follows it; errors as `IngestProcess.finish`."""
         process = self._running()
         process.stdin.close()  # type: ignore[union-attr]  # opened with a pipe
         output, errors = self._receive()
         if process.returncode != 0:
             raise self._explain_death(process.returncode, errors)
         header, _, body = output.partition(b"\n")
-        answer = json.loads(header)
+        answer: dict[str, Any] = json.loads(header)
+        if "unavailable" in answer:
+            raise SourceUnavailable(answer["unavailable"])
         if "errors" in answer:
             raise InputError(FieldError(*item) for item in answer["errors"])
-        columns, start = {}, 0
-        for column, size in answer["sizes"].items():
-            columns[column] = body[start : start + size]
-            start += size
-        return ParsedDataset(**answer["dataset"], columns=columns)
+        return answer, body
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None:
@@ -254,15 +264,28 @@ class IngestProcess:
             if time.monotonic() > deadline or len(output) > max_output:
                 process.kill()
                 process.wait()
+                if self._order is not None:
+                    raise SourceUnavailable(f"{self._order.source} took too long to answer")
                 message = f"could not be read within {self._wall_seconds:g} s; split it"
                 raise InputError.of("file", self._name, message)
         process.wait()
         return bytes(output), bytes(errors)
 
-    def _explain_death(self, returncode: int, errors: bytes) -> InputError:
+    def _explain_death(self, returncode: int, errors: bytes) -> Exception:
+        if self._order is not None:
+            # A source's own crash: its code is not ours, the operator has to look.
+            self._log_death(returncode, errors)
+            return SourceUnavailable(
+                f"{self._order.source} failed; the server's log has the reason"
+            )
         if returncode in (-signal.SIGXCPU, -signal.SIGALRM):
             message = "takes too long to read; split it, or write dates as YYYY-MM-DD"
             return InputError.of("file", self._name, message)
+        self._log_death(returncode, errors)
+        message = "crashed its reader; it is damaged, or not a file of bars"
+        return InputError.of("file", self._name, message)
+
+    def _log_death(self, returncode: int, errors: bytes) -> None:
         # Not the sender's business, but ours: a crash may be a bug.
         _LOG.error(
             "the reader of %r ended with code %d: %s",
@@ -270,8 +293,40 @@ class IngestProcess:
             returncode,
             errors.decode(errors="replace"),
         )
-        message = "crashed its reader; it is damaged, or not a file of bars"
-        return InputError.of("file", self._name, message)
+
+
+class IngestProcess(BarProcess):
+    """Parses one file, or fetches, into a dataset that is ready to be stored."""
+
+    MODULE = "storage.ingest_child"
+
+    def finish(self) -> ParsedDataset:
+        """Return what the child parsed.
+
+        Raises
+        ------
+        InputError
+            On field ``file`` or ``date_format``: what the file refuses, or that reading it took
+            more time or memory than a file of bars needs. On the fields of an order.
+        SourceUnavailable
+            If the ordered source does not answer.
+        """
+        answer, body = self._finish()
+        columns, start = {}, 0
+        for column, size in answer["sizes"].items():
+            columns[column] = body[start : start + size]
+            start += size
+        return ParsedDataset(**answer["dataset"], columns=columns)
+
+
+class PreviewProcess(BarProcess):
+    """Parses one file, or fetches, and tells what it would be stored as."""
+
+    MODULE = "tasks.preview_child"
+
+    def finish(self) -> dict[str, Any]:
+        """Return the preview; see `tasks.preview_child`, and `IngestProcess.finish` for errors."""
+        return self._finish()[0]
 
 
 def _compute_cpu_seconds(limits: FileLimits) -> int:

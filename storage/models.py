@@ -62,6 +62,7 @@ dataset_contents = Table(
     Column("has_adjustment", Boolean, nullable=False),
     Column("warnings", JsonText, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
+    Column("n_bytes", BigInteger, nullable=False, server_default="0"),  # of all its blocks
     **TABLE_OPTIONS,
 )
 
@@ -80,7 +81,7 @@ dataset_blocks = Table(
     **TABLE_OPTIONS,
 )
 
-# What a symbol points to: its highest version.
+# What a symbol points to: its highest version. Tags are the symbol's, the same in each of its rows.
 datasets = Table(
     "datasets",
     metadata,
@@ -90,6 +91,7 @@ datasets = Table(
     Column("sha256", Sha256, ForeignKey("dataset_contents.sha256"), nullable=False),
     Column("file_name", String(255), nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
+    Column("tags", JsonText),
     UniqueConstraint("symbol", "version"),
     Index(None, "sha256"),
     **TABLE_OPTIONS,

@@ -84,6 +84,10 @@ class DatasetRecord:
         First and last time stamp. [UTC nanoseconds]
     warnings : tuple of dict
         Each with ``code``, ``message``, ``count``, ``first``.
+    n_bytes : int
+        What its bars take in the database, compressed.
+    tags : tuple of str
+        Of the symbol: all its versions have the same.
     """
 
     id: str
@@ -99,6 +103,30 @@ class DatasetRecord:
     warnings: tuple[dict[str, Any], ...]
     file_name: str
     created_at: datetime
+    n_bytes: int
+    tags: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetUses:
+    """What stands on a dataset, newest first.
+
+    Parameters
+    ----------
+    runs, sweeps : tuple of str
+        Ids of the newest of them.
+    n_runs, n_sweeps : int
+        How many there are.
+    """
+
+    runs: tuple[str, ...]
+    n_runs: int
+    sweeps: tuple[str, ...]
+    n_sweeps: int
+
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return bool(self.n_runs or self.n_sweeps)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Literal, get_args, get_type_hints
 
 from backtest.errors import FieldError, InputError
+from storage.sources import parse_source_names
 
 PREFIX = "STOCK_BACKTEST_"
 _AT_LEAST_ONE = (
@@ -111,6 +112,9 @@ class Settings:
     notify_urls : str
         Apprise URLs, separated by commas or blanks, that are told when a sweep succeeds or fails;
         they hold secrets and are never logged. Empty tells nobody.
+    fetch_sources : str
+        Comma-separated public sources of bars that may be asked, as ``yahoo``: each is a plug-in
+        that runs in a child process. Empty fetches nothing.
     worker_processes : int
         Processes of all workers together, by which sweeps are cut into chunks; 0 takes those of the
         worker that cuts, which is right where there is one.
@@ -159,6 +163,12 @@ class Settings:
     max_combinations: int = 100_000_000
     worker_processes: int = 0
     notify_urls: str = ""
+    fetch_sources: str = ""
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of the sources that may be asked."""
+        return parse_source_names(self.fetch_sources)
 
     @property
     def max_upload_bytes(self) -> int:
@@ -223,6 +233,10 @@ def _check_ranges(values: Mapping[str, Any]) -> list[FieldError]:
         for name in _AT_LEAST_ONE
         if values.get(name, 1) < 1
     ]
+    try:
+        parse_source_names(str(values.get("fetch_sources", "")))
+    except ValueError as error:
+        errors.append(FieldError(f"{PREFIX}FETCH_SOURCES", values["fetch_sources"], str(error)))
     for network in filter(None, str(values.get("trusted_proxies", "")).split(",")):
         try:
             ipaddress.ip_network(network.strip(), strict=False)

@@ -28,6 +28,11 @@ def name_object(object_id: str) -> None:
     g.object_id = object_id
 
 
+def note_nothing() -> None:
+    """Say that the current request asks and changes nothing, whatever its method."""
+    g.asks_only = True
+
+
 def _note(response: Response) -> Response:
     if request.method not in WRITES or _asks_only():
         return response
@@ -55,7 +60,8 @@ def _note(response: Response) -> Response:
 
 
 def _asks_only() -> bool:
-    return request.endpoint == "post_sweeps" and "estimate" in request.args
+    estimates = request.endpoint == "post_sweeps" and "estimate" in request.args
+    return estimates or g.get("asks_only", False)
 
 
 def _find_object(response: Response) -> str:

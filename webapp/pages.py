@@ -10,8 +10,8 @@ from backtest.version import __version__
 from storage.errors import StorageUnavailable
 from tasks.logs import get_logger
 from webapp.access import get_access, get_identity
-from webapp.api.datasets import build_dataset_view
 from webapp.context import get_context
+from webapp.dataset_views import build_dataset_view
 from webapp.metadata import build_rule_list, build_trading_fields
 
 PAGES = {
@@ -75,6 +75,8 @@ def _show_page(page: str, sweep_id: str = "") -> Response:
             trading_fields=build_trading_fields(),
             datasets=datasets,
             storage_available=is_available,
+            max_upload_mb=get_context().settings.max_upload_mb,
+            sources=get_context().settings.sources,
             identity=identity,
             csrf_token=proof,
         )

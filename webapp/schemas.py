@@ -268,48 +268,6 @@ class RunState(AnswerModel):
     state: State
 
 
-class DatasetView(AnswerModel):
-    """One version of a dataset."""
-
-    id: str
-    symbol: str
-    version: int
-    sha256: str
-    n_bars: int
-    start: str
-    end: str
-    spacing: str
-    periods_per_year: float
-    has_adjustment: bool
-    warnings: list[DataWarningView]
-    file_name: str
-    created_at: str
-
-
-class DatasetList(AnswerModel):
-    """All datasets, the current version of each symbol."""
-
-    datasets: list[DatasetView]
-
-
-class DatasetQuery(RequestModel):
-    """Which dataset is meant."""
-
-    symbol: Annotated[str, Field(max_length=MAX_SYMBOL_LENGTH)]
-
-
-class DatasetUpload(BaseModel):
-    """Multipart form of an upload."""
-
-    file: Annotated[
-        str, Field(description="CSV or Parquet", json_schema_extra={"format": "binary"})
-    ]
-    symbol: Annotated[str, Field(min_length=1, max_length=MAX_SYMBOL_LENGTH)]
-    date_format: Annotated[
-        str | None, Field(max_length=40, description="strptime format; send it before the file")
-    ] = None
-
-
 class PresetRequest(RequestModel):
     """A named set of inputs; everything of a run but its tags and note."""
 

@@ -8,8 +8,14 @@ from typing import Any
 
 import pytest
 
-from tests.support.web import Web, build_csv, build_web, count_rows, web
-from webapp.schemas import DatasetList, DatasetView
+from tests.support.web import Web, build_csv, build_web, count_rows, submit, web
+from webapp.dataset_schemas import (
+    BarReport,
+    DatasetList,
+    DatasetPreview,
+    DatasetSeries,
+    DatasetView,
+)
 
 __all__ = ["web"]
 
@@ -17,7 +23,9 @@ __all__ = ["web"]
 BOUNDARY = "end-of-part"
 
 
-def upload(web: Web, data: bytes, name: str = "bars.csv", symbol: str = "UP") -> Any:
+def upload(
+    web: Web, data: bytes, name: str = "bars.csv", symbol: str = "UP", query: str = ""
+) -> Any:
     # Written by hand: the test client keeps a large file in a temporary one that it never closes.
     parts = ('"symbol"', symbol.encode()), (f'"file"; filename="{name}"', data)
     body = b"".join(
@@ -27,7 +35,7 @@ def upload(web: Web, data: bytes, name: str = "bars.csv", symbol: str = "UP") ->
         for head, content in parts
     )
     return web.client.post(
-        "/api/v1/datasets",
+        f"/api/v1/datasets{query}",
         data=body + f"--{BOUNDARY}--\r\n".encode(),
         content_type=f"multipart/form-data; boundary={BOUNDARY}",
     )
@@ -108,7 +116,9 @@ def test_a_file_beyond_the_limit_is_413(tmp_path: Any) -> None:
     assert count_rows(web) == (0, 1, 0)
 
 
-@pytest.mark.parametrize("symbol", ["", "A B", "../x", "a" * 65, "0" * 64, "\u00c4", "<b>"])
+@pytest.mark.parametrize(
+    "symbol", ["", "A B", "../x", "..", ".", "a" * 65, "0" * 64, "\u00c4", "<b>"]
+)
 def test_a_symbol_that_cannot_be_an_address_is_refused(web: Web, symbol: str) -> None:
     answer = upload(web, build_csv(50), symbol=symbol)
     assert answer.status_code == 422
@@ -118,3 +128,101 @@ def test_a_symbol_that_cannot_be_an_address_is_refused(web: Web, symbol: str) ->
 def test_an_upload_that_is_no_form_is_415(web: Web) -> None:
     answer = web.client.post("/api/v1/datasets", data=build_csv(50), content_type="text/csv")
     assert answer.status_code == 415
+
+
+def test_a_preview_tells_what_would_be_stored_and_stores_nothing(web: Web) -> None:
+    before = count_rows(web), len(web.store.audit.list(10))
+    rows = build_csv(400).replace(b"Date,", b"Note,Date,", 1).replace(b"\n2", b"\nx,2")
+    answer = upload(web, rows, query="?preview=1")
+    assert answer.status_code == 200, answer.json
+    preview = DatasetPreview.model_validate(answer.json)
+    assert (preview.symbol, preview.version, preview.is_known) == ("UP", 1, False)
+    assert (preview.n_bars, preview.start, preview.end) == (400, "2021-01-01", "2022-02-04")
+    assert (preview.file.kind, preview.file.date_format) == ("CSV, commas", "ISO 8601")
+    assert preview.file.columns[0].model_dump() == {"name": "Note", "role": None}
+    assert [item.role for item in preview.file.columns[1:]] == [
+        *("date", "open", "high", "low", "close", "volume")
+    ]
+    assert preview.first_rows[0] == ["2021-01-01", 100, 102, 99, 101, 1000, 101]
+    assert preview.last_rows[-1][0] == "2022-02-04"
+    assert preview.series.close == [101.0 + i for i in range(400)]
+    assert (count_rows(web), len(web.store.audit.list(10))) == before
+    stored = upload(web, rows).json
+    assert stored["sha256"] == preview.sha256
+    again = upload(web, rows, query="?preview=1").json
+    assert (again["version"], again["is_known"]) == (1, True)
+    assert upload(web, build_csv(60), query="?preview=true").json["version"] == 2
+
+
+def test_a_preview_refuses_what_an_upload_refuses(web: Web) -> None:
+    answer = upload(web, build_csv(50).replace(b"100,", b"oops,", 1), query="?preview=1")
+    assert answer.status_code == 422
+    assert answer.json["errors"][0]["value"] == "oops"
+    assert upload(web, build_csv(50), query="?preview=maybe").status_code == 422
+    assert len(web.store.datasets.list()) == 1
+
+
+def test_a_stored_dataset_is_reported_on_as_its_preview_was(web: Web) -> None:
+    rows = build_csv(50).replace(b"2021-02-11,141,143,140,142,1000", b"2021-02-11,1,1,1,1,0")
+    preview = upload(web, rows, query="?preview=1").json
+    view = upload(web, rows).json
+    answer = web.client.get(f"/api/v1/datasets/{view['id']}/report")
+    assert answer.json == preview["report"]
+    report = BarReport.model_validate(answer.json)
+    assert [item.code for item in report.findings] == ["price_jump", "zero_volume"]
+    assert [item.time for item in report.findings[0].examples] == ["2021-02-11", "2021-02-12"]
+    assert report.close.lowest == 1.0
+    assert web.client.get("/api/v1/datasets/NONE/report").status_code == 404
+
+
+def test_series_are_thinned_cut_and_adjusted(web: Web) -> None:
+    header, *lines = build_csv(50).decode().splitlines()
+    rows = "\n".join(
+        [header + ",Adj Close", *(f"{line},{(101 + i) / 2}" for i, line in enumerate(lines))]
+    )
+    upload(web, rows.encode())
+    path = "/api/v1/datasets/UP/series"
+    whole = DatasetSeries.model_validate(web.client.get(f"{path}?names=close,volume").json)
+    assert whole.close == [101.0 + i for i in range(50)]
+    assert whole.volume == [1000.0] * 50
+    part = web.client.get(f"{path}?adjust=1&names=close,volume&start_idx=10&end_idx=12").json
+    assert (part["idx"], part["close"], part["volume"]) == (
+        [10, 11, 12],
+        [55.5, 56.0, 56.5],
+        [2000.0] * 3,
+    )
+    assert len(web.client.get("/api/v1/datasets/WALK/series?points=20").json["close"]) <= 20
+    assert web.client.get(f"{path}?names=secret").json["errors"][0]["field"] == "names"
+
+
+def test_a_symbol_is_renamed_and_tagged(web: Web) -> None:
+    upload(web, build_csv(50))
+    upload(web, build_csv(60))
+    answer = web.client.patch("/api/v1/datasets/UP", json={"symbol": "DOWN", "tags": ["a", "b"]})
+    assert answer.status_code == 200, answer.json
+    assert DatasetView.model_validate(answer.json).tags == ["a", "b"]
+    versions = web.client.get("/api/v1/datasets?symbol=DOWN").json["datasets"]
+    assert [(item["version"], item["tags"]) for item in versions] == [
+        (2, ["a", "b"]),
+        (1, ["a", "b"]),
+    ]
+    assert web.client.get("/api/v1/datasets?symbol=UP").json == {"datasets": []}
+    taken = web.client.patch("/api/v1/datasets/DOWN", json={"symbol": "WALK"})
+    assert (taken.status_code, taken.json["errors"][0]["field"]) == (409, "symbol")
+    for body in ({"symbol": ".."}, {"tags": [""]}, {"tags": ["x" * 41]}, {"colour": "red"}):
+        assert web.client.patch("/api/v1/datasets/DOWN", json=body).status_code == 422
+    assert web.client.patch("/api/v1/datasets/NONE", json={"tags": []}).status_code == 404
+
+
+def test_a_dataset_that_runs_stand_on_is_kept_and_they_are_named(web: Web) -> None:
+    run_id = submit(web)
+    for path in ("/api/v1/datasets/WALK", "/api/v1/datasets?symbol=WALK"):
+        answer = web.client.delete(path)
+        assert answer.status_code == 409
+        assert "1 run stands on it" in answer.json["detail"]
+        assert [(item["field"], item["value"]) for item in answer.json["errors"]] == [
+            ("run_id", run_id)
+        ]
+    assert web.client.post(f"/api/v1/runs/{run_id}/cancel").status_code == 200
+    assert web.client.delete(f"/api/v1/runs/{run_id}").status_code == 204
+    assert web.client.delete("/api/v1/datasets/WALK").status_code == 204

@@ -9,10 +9,11 @@ from sqlalchemy import Engine, func, select
 from backtest.errors import InputError
 from storage.blobs import BLOCK_BYTES, pack_array, unpack_array
 from storage.datasets import DATASET_COLUMNS
-from storage.errors import UnknownDataset
+from storage.errors import DatasetInUse, SymbolTaken, UnknownDataset
 from storage.models import dataset_blocks, dataset_contents
 from storage.store import Store
 from tests.support.storage_samples import add_dataset, build_content, build_run, run_at_once
+from tests.support.sweep_samples import start_sweep
 
 
 def _count_contents(store: Store) -> int:
@@ -73,7 +74,23 @@ def test_what_is_not_stored_is_not_found(store: Store) -> None:
 
 
 @pytest.mark.parametrize(
-    "symbol", ["", "  ", "a b", "a/b", "é", "A" * 65, "0" * 64, "../x", "%00", "a\nb"]
+    "symbol",
+    [
+        "",
+        "  ",
+        "a b",
+        "a/b",
+        "é",
+        "A" * 65,
+        "0" * 64,
+        "../x",
+        "%00",
+        "a\nb",
+        ".",
+        "..",
+        " .. ",
+        "...",
+    ],
 )
 def test_a_symbol_that_cannot_stand_in_an_address_is_refused(store: Store, symbol: str) -> None:
     with pytest.raises(InputError) as caught:
@@ -128,15 +145,80 @@ def test_removing_one_version_lets_the_symbol_fall_back_to_the_one_before(store:
     assert store.datasets.get("AAPL") == old
 
 
-def test_a_removed_dataset_keeps_its_bars_as_long_as_a_run_refers_to_them(store: Store) -> None:
+def test_a_dataset_that_a_run_stands_on_is_not_removed_and_the_run_is_named(store: Store) -> None:
+    sha256 = add_dataset(store)
+    ids = [store.runs.insert(build_run(sha256)).run_id for _ in range(2)]
+    for ref in ("AAPL", sha256, store.datasets.list()[0].id):
+        with pytest.raises(DatasetInUse, match="2 runs stand on it") as caught:
+            store.datasets.remove(ref)
+        assert caught.value.uses.runs == (ids[1], ids[0])
+    assert store.datasets.get("AAPL") is not None
+    for run_id in ids:
+        assert store.runs.delete(run_id) is True
+    assert store.datasets.remove("AAPL") is True
+    assert _count_contents(store) == 0
+
+
+def test_a_dataset_that_a_sweep_stands_on_is_not_removed_and_the_sweep_is_named(
+    store: Store,
+) -> None:
+    sweep_id = start_sweep(store)
+    with pytest.raises(DatasetInUse, match="1 sweep stands on it") as caught:
+        store.datasets.remove("AAPL")
+    assert caught.value.uses.sweeps == (sweep_id,)
+    assert store.sweeps.delete(sweep_id)
+    assert store.datasets.remove("AAPL") is True
+
+
+def test_a_copy_and_a_version_that_no_run_stands_on_can_be_removed(store: Store) -> None:
+    old = store.datasets.add(build_content(seed=1), "AAPL", "")
+    new = store.datasets.add(build_content(seed=2), "AAPL", "")
+    store.datasets.add(build_content(seed=1), "COPY", "")
+    store.runs.insert(build_run(old.sha256))
+    assert store.datasets.remove("COPY") is True
+    assert store.datasets.remove(new.id) is True
+    with pytest.raises(DatasetInUse):
+        store.datasets.remove(old.id)
+
+
+def test_a_run_stands_on_its_bars_whatever_their_symbol_is_called_now(store: Store) -> None:
     sha256 = add_dataset(store)
     run = store.runs.insert(build_run(sha256))
-    assert store.datasets.remove("AAPL") is True
+    assert store.datasets.patch("AAPL", symbol="APPLE") is not None
+    with pytest.raises(DatasetInUse) as caught:
+        store.datasets.remove("APPLE")
+    assert caught.value.uses.runs == (run.run_id,)
+
+
+def test_a_symbol_is_renamed_with_its_versions_and_keeps_its_tags(store: Store) -> None:
+    store.datasets.add(build_content(seed=1), "AAPL", "")
+    store.datasets.add(build_content(seed=2), "AAPL", "")
+    changed = store.datasets.patch("aapl", symbol=" APPLE ", tags=["big", " tech ", "big"])
+    assert changed is not None
+    assert (changed.symbol, changed.version, changed.tags) == ("APPLE", 2, ("big", "tech"))
     assert store.datasets.get("AAPL") is None
-    assert store.datasets.load_columns(sha256, ["close"])["close"].size == 20
-    assert store.runs.get(run.run_id) == run
-    assert store.runs.delete(run.run_id) is True
-    assert _count_contents(store) == 0
+    assert [item.version for item in store.datasets.list_versions("APPLE")] == [2, 1]
+    assert {item.tags for item in store.datasets.list_versions("APPLE")} == {("big", "tech")}
+    assert store.datasets.add(build_content(seed=3), "APPLE", "").tags == ("big", "tech")
+    assert store.datasets.patch("APPLE", tags=[]).tags == ()  # type: ignore[union-attr]
+    assert store.datasets.patch("NONE", tags=[]) is None
+
+
+def test_no_two_datasets_get_one_name(store: Store) -> None:
+    add_dataset(store, "AAPL", seed=1)
+    add_dataset(store, "MSFT", seed=2)
+    with pytest.raises(SymbolTaken):
+        store.datasets.patch("MSFT", symbol="AAPL", tags=["x"])
+    assert [item.tags for item in store.datasets.list()] == [(), ()]
+    with pytest.raises(InputError):
+        store.datasets.patch("MSFT", symbol="..")
+    assert store.datasets.patch("MSFT", symbol="MSFT").symbol == "MSFT"  # type: ignore[union-attr]
+
+
+def test_a_dataset_says_how_much_its_bars_take(store: Store) -> None:
+    content = build_content(500)
+    record = store.datasets.add(content, "AAPL", "")
+    assert record.n_bytes == sum(map(len, content.columns.values()))
 
 
 def test_a_run_on_bars_that_are_not_stored_is_refused(store: Store) -> None:

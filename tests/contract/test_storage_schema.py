@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -122,6 +123,26 @@ def test_an_upgrade_killed_between_two_statements_can_be_started_again(
             assert compare_metadata(context, metadata) == []
     finally:
         engine.dispose()
+
+
+def test_bars_stored_before_their_size_was_noted_are_measured(empty: Engine) -> None:
+    config = build_alembic_config()
+    with empty.connect().execution_options(writes=True) as connection, connection.begin():
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0005")
+        for statement in (
+            "INSERT INTO dataset_contents (sha256, n_bars, first_ns, last_ns, spacing,"
+            " periods_per_year, has_adjustment, warnings, created_at)"
+            " VALUES ('a', 2, 0, 1, 'daily', 252, 0, '[]', '2024-01-01 00:00:00')",
+            "INSERT INTO dataset_blocks VALUES ('a', 'close', 0, X'010203')",
+            "INSERT INTO dataset_blocks VALUES ('a', 'close', 1, X'0405')",
+            "INSERT INTO datasets (id, symbol, version, sha256, file_name, created_at)"
+            " VALUES ('b', 'AAPL', 1, 'a', '', '2024-01-01 00:00:00')",
+        ):
+            connection.execute(text(statement))
+    upgrade_schema(empty)
+    (record,) = Store(empty).datasets.list()
+    assert (record.n_bytes, record.tags) == (5, ())
 
 
 def test_the_number_of_a_deleted_run_is_never_given_out_again(database: Engine) -> None:

@@ -209,7 +209,13 @@ def test_datasets_can_be_added_listed_and_removed(
     assert "SILVER version 1: 19 bars" in cli("dataset", "add", str(path), **environ).stdout
     (record,) = json.loads(cli("dataset", "list", "--json", **environ).stdout)
     assert (record["symbol"], record["n_bars"]) == ("SILVER", 19)
-    assert cli("dataset", "remove", "SILVER", **environ).returncode == 0
+    tagged = cli("dataset", "tag", "SILVER", "metal", "old", **environ)
+    assert tagged.stdout == "SILVER: metal, old\n"
+    renamed = cli("dataset", "rename", "silver", "AG", **environ)
+    assert renamed.stdout == "silver is now AG\n"
+    refused = cli("dataset", "rename", "AG", "..", **environ)
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert cli("dataset", "remove", "AG", **environ).returncode == 0
     assert json.loads(cli("dataset", "list", "--json", **environ).stdout) == []
     assert cli("dataset", "remove", "SILVER", **environ).returncode == 2
 

@@ -58,6 +58,12 @@ answers = {
     "upload": client.post(
         "/api/v1/datasets", data={"symbol": "UP", "file": (io.BytesIO(csv), "a.csv")}
     ),
+    "preview": client.post(
+        "/api/v1/datasets?preview=1", data={"symbol": "UP", "file": (io.BytesIO(csv), "a.csv")}
+    ),
+    "tag": client.patch("/api/v1/datasets/UP", json={"tags": ["a"]}),
+    "report": client.get("/api/v1/datasets/UP/report"),
+    "closes": client.get("/api/v1/datasets/UP/series"),
     "form": client.post("/run_backtest", data={"dataset": "UP", "rule": "rsi"}),
     "preset": client.post("/api/strategies", json={"name": "p", "rule": "rsi"}),
     "poll": client.get(run),

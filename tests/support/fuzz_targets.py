@@ -22,7 +22,8 @@ from webapp.api.presets import parse_preset
 from webapp.api.sweep_presets import parse_sweep_preset
 from webapp.app import build_routes
 from webapp.bodies import build_run_payload, parse_json, validate_model
-from webapp.schemas import DatasetUpload, PresetRequest, RunPatch
+from webapp.dataset_schemas import DatasetPatch, DatasetUpload, FetchRequest
+from webapp.schemas import PresetRequest, RunPatch
 from webapp.sweep_preset_schemas import SweepPresetRequest
 
 LIMITS = FileLimits(max_bytes=1 << 20, max_bars=10_000)
@@ -143,7 +144,7 @@ TEXTS, PARQUETS = _build_texts(), _build_parquets()
 
 def read_bars(data: bytes) -> int:
     """Read bytes as the product's child process does, and look at what it accepted."""
-    bars, _ = load_bar_source(lambda: io.BytesIO(data), "fuzzed", None, LIMITS)
+    bars = load_bar_source(lambda: io.BytesIO(data), "fuzzed", None, LIMITS).bars
     assert 1 <= bars.n_bars <= LIMITS.max_bars
     assert np.all(bars.timestamps[1:] > bars.timestamps[:-1])  # a difference may overflow
     for name in ("open", "high", "low", "close"):
@@ -345,6 +346,11 @@ def build_model_targets() -> dict[str, Target]:
         PresetRequest: (PRESET, parse_preset),
         SweepPresetRequest: (SWEEP_PRESET, parse_sweep_preset),
         RunPatch: ({"tags": ["a"], "note": "n"}, _build_validator(RunPatch)),
+        DatasetPatch: ({"symbol": "NEW", "tags": ["a"]}, _build_validator(DatasetPatch)),
+        FetchRequest: (
+            {"symbol": "^GSPC", "name": "SPX", "start": "2020-01-01", "end": "2021-01-01"},
+            _build_validator(FetchRequest),
+        ),
         LoginRequest: ({"token": "sbt_0123456789"}, _build_validator(LoginRequest)),
         TokenRequest: (
             {"name": "mine", "scope": "submit", "expires_days": 30},

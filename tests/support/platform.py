@@ -88,7 +88,8 @@ class Platform:
             request.add_header("Content-Type", "application/json")
         try:
             with urllib.request.urlopen(request, timeout=30) as response:
-                return json.loads(response.read())
+                content = response.read()
+                return json.loads(content) if content else None
         except urllib.error.HTTPError as error:
             with error:
                 text = f"{method} {path}: {error.code} {error.read()!r}"

@@ -1,137 +1,160 @@
-/** The data page: datasets, upload with errors in words, removal. */
+/** The data page: what is stored, what would be, and what to know of it. */
 
-import { buildInput, buildRow } from "../form/fields.js";
 import { ApiError, request } from "../lib/api.js";
-import { $, announce, confirmDialog, fill, h } from "../lib/dom.js";
-import { formatCount, formatStamp } from "../lib/format.js";
+import { $, announce, confirmDialog, h, openDialog } from "../lib/dom.js";
+import { bindKeys } from "../lib/keys.js";
 import { installShell, showTrouble } from "../lib/shell.js";
+import { AddForms } from "./add.js";
+import { Detail } from "./detail.js";
+import { DatasetList } from "./list.js";
 
 const PATH = "/api/v1/datasets";
-const boot = installShell();
+const pathOf = (ref) => `${PATH}/${encodeURIComponent(ref)}`;
 
-const file = h("input", { id: "field-file", name: "file", type: "file", class: "form-control",
-  accept: ".csv,.gz,.parquet,.txt" });
-const controls = new Map([
-  ["file", buildRow("file", "file", file)],
-  ["symbol", buildRow("symbol", "symbol", buildInput("symbol", "from the file name"), "",
-    "letters, digits and . _ ^ = -, at most 32")],
-  ["date_format", buildRow("date_format", "date format", buildInput("date_format", "found by itself"), "",
-    "only if dates can be read in two ways, for example %d/%m/%Y")],
-]);
-fill($("#upload-fields"), [...controls.values()].map((control) => control.row));
-
-file.addEventListener("change", () => {
-  controls.get("file").setError(null);
-  const symbol = controls.get("symbol").input;
-  if (file.files[0] && !symbol.value) symbol.value = file.files[0].name.split(".")[0].toUpperCase().replaceAll(/[^A-Z0-9._^=-]/g, "").slice(0, 32);
-});
-
-$("#upload").addEventListener("submit", async (event) => {
-  event.preventDefault();
-  for (const control of controls.values()) control.setError(null);
-  if (!file.files[0]) {
-    showErrors([{ field: "file", message: "choose a CSV or Parquet file" }]);
-    return;
+class DataPage {
+  constructor() {
+    const boot = installShell();
+    const { maxUploadMb, sources } = $("#main").dataset;
+    this.detail = new Detail();
+    this.list = new DatasetList(boot.datasets, {
+      onSelect: (item) => this.open(item),
+      onOpen: (item) => startCommand(item),
+    });
+    this.forms = new AddForms({
+      maxUploadMb: Number(maxUploadMb), sources: sources.split(",").filter(Boolean),
+      onPreview: (preview) => {
+        this.turn += 1;
+        this.list.select(null, { isQuiet: true });
+        this.detail.showPreview(preview, this.target(), () => this.forms.store());
+        announce(`Preview of ${preview.file.name}: ${preview.n_bars} bars, ${preview.report.findings.length} findings`);
+      },
+      onSymbol: () => this.detail.drawTarget(this.target()),
+      onBusy: (text) => {
+        this.turn += 1;
+        this.list.select(null, { isQuiet: true });
+        this.detail.showBusy(text);
+      },
+      onRefused: (name, errors, isTrouble) => this.detail.showRefusal(name, errors, isTrouble),
+      onStored: (dataset) => this.refresh(dataset.symbol),
+      onDiscard: () => this.openSelected(),
+    });
+    bindKeys(["l"], () => this.detail.toggleLog());
+    for (const [keys, act] of [[["+", "="], (stack) => stack.zoom(0.5)], [["-"], (stack) => stack.zoom(2)],
+      [["0"], (stack) => stack.setRange(null)]]) {
+      bindKeys(keys, () => this.detail.chart && act(this.detail.chart.stack));
+    }
+    bindKeys(["t"], () => this.list.item && this.editTags(this.list.item));
+    bindKeys(["e"], () => this.list.item && this.rename(this.list.item));
+    this.turn = 0;
+    this.openSelected();
   }
-  const button = $("#upload-button");
-  button.disabled = true;
-  say(`uploading ${file.files[0].name} …`);
-  try {
-    const added = await request(PATH, { method: "POST", body: buildBody() });
-    $("#upload").reset();
-    say(`${added.symbol} version ${added.version}: ${formatCount(added.n_bars)} bars, ${added.start} to ${added.end}`
-      + (added.warnings.length ? `. ${added.warnings.map((item) => item.message).join(". ")}` : ""));
-    await refresh();
-  } catch (error) {
-    if (!(error instanceof ApiError)) throw error;
-    say("nothing was stored");
-    showErrors(error.errors.length ? error.errors : [{ field: "file", message: error.message }]);
-  } finally {
-    button.disabled = false;
+
+  /** Name and version that the preview would get. */
+  target() {
+    const { symbol, preview } = this.forms;
+    const known = this.list.datasets.find((item) => item.symbol === symbol);
+    const isKnown = known?.sha256 === preview.sha256;
+    return { symbol, isKnown, version: known ? known.version + (isKnown ? 0 : 1) : 1 };
   }
-});
 
-/** The file comes last: the server reads the other fields before it streams the file. */
-function buildBody() {
-  const body = new FormData();
-  for (const name of ["symbol", "date_format"]) {
-    const text = controls.get(name).input.value.trim();
-    if (text) body.append(name, text);
+  openSelected() {
+    const first = this.list.item || this.list.rows[0] || null;
+    this.list.select(first?.symbol ?? null);
+    if (!first) this.detail.showNothing();
   }
-  body.append("file", file.files[0]);
-  return body;
-}
 
-function showErrors(errors) {
-  const words = new Map();
-  for (const error of errors) {
-    const home = controls.has(error.field) ? error.field : "file";
-    const place = home === error.field ? "" : `${error.field}: `;
-    const found = home === "file" && error.value && error.value !== file.files[0]?.name ? `; found ${error.value}` : "";
-    const text = place + error.message + found;
-    words.set(home, [...(words.get(home) || []), text]);
+  async open(item) {
+    this.turn += 1;
+    const { turn } = this;
+    await this.guard(async () => {
+      const [report, { datasets: versions }] = await Promise.all([
+        request(`${pathOf(item.id)}/report`), request(`${PATH}?symbol=${encodeURIComponent(item.symbol)}`)]);
+      if (turn !== this.turn) return; // another was opened meanwhile
+      this.detail.showDataset(item, report, versions, {
+        onRun: () => startCommand(item), onRename: () => this.rename(item),
+        onTags: () => this.editTags(item), onRemove: (version) => this.remove(item, version),
+      });
+    }, () => this.open(item));
   }
-  for (const [name, texts] of words) controls.get(name).setError(texts.join("; "));
-  const first = [...controls.keys()].find((name) => words.has(name));
-  controls.get(first).input.focus();
-  announce([...words.values()].flat().join(". "));
-}
 
-function say(text) {
-  $("#upload-note").textContent = text;
-}
-
-async function refresh() {
-  try {
-    const body = await request(PATH);
-    showTrouble(null);
-    draw(body.datasets);
-  } catch (error) {
-    if (!(error instanceof ApiError)) throw error;
-    showTrouble({ title: error.title || "The platform is in trouble", text: error.message, retry: refresh });
+  async refresh(symbol) {
+    await this.guard(async () => {
+      this.list.show((await request(PATH)).datasets);
+      this.list.selected = symbol;
+      this.openSelected();
+    }, () => this.refresh(symbol));
   }
-}
 
-const HEADINGS = [["Symbol"], ["Version", "n"], ["Bars", "n"], ["First"], ["Last"], ["Spacing"], ["Adjusted close"],
-  ["Warnings"], ["SHA-256"], ["File"], ["Added"], [""]];
+  async rename(item) {
+    const form = await openDialog(`Rename ${item.symbol}`, [
+      h("label", { for: "edit-symbol", text: "symbol" }),
+      h("input", { id: "edit-symbol", name: "symbol", class: "form-control", value: item.symbol, autocomplete: "off",
+        maxlength: "64", spellcheck: "false", autofocus: true }),
+      h("p", { class: "field-help", text: "All its versions; runs keep the name they were given, and their bars." })], "Rename");
+    const symbol = form?.get("symbol").trim();
+    if (!symbol || symbol === item.symbol) return;
+    await this.change(item, { symbol }, `${item.symbol} is now ${symbol}`);
+  }
 
-function draw(datasets) {
-  fill($("#datasets"),
-    h("caption", { class: "visually-hidden", text: "Datasets" }),
-    h("thead", {}, h("tr", {}, HEADINGS.map(([text, className]) => h("th", { scope: "col", class: className, text })))),
-    h("tbody", {}, datasets.length ? datasets.map(buildRowOf)
-      : h("tr", {}, h("td", { colspan: HEADINGS.length, class: "second", text: "No data yet: add a file above." }))));
-}
+  async editTags(item) {
+    const form = await openDialog(`Tags of ${item.symbol}`, [
+      h("label", { for: "edit-tags", text: "tags" }),
+      h("input", { id: "edit-tags", name: "tags", class: "form-control", value: item.tags.join(", "), autocomplete: "off",
+        maxlength: "400", autofocus: true }),
+      h("p", { class: "field-help", text: "separated by commas; of all its versions" })], "Save");
+    if (!form) return;
+    const tags = [...new Set(form.get("tags").split(",").map((tag) => tag.trim()).filter(Boolean))];
+    await this.change(item, { tags }, "tags saved");
+  }
 
-function buildRowOf(item) {
-  const { warnings } = item;
-  return h("tr", { data: { symbol: item.symbol } },
-    h("td", {}, h("b", { text: item.symbol })), h("td", { class: "n", text: item.version }),
-      h("td", { class: "n", text: formatCount(item.n_bars) }),
-    h("td", { text: item.start }), h("td", { text: item.end }), h("td", { text: item.spacing }),
-      h("td", { text: item.has_adjustment ? "yes" : "no" }),
-    h("td", { class: "wrap" },
-      warnings.length ? warnings.map((warning) => h("div", {}, h("span", { class: "word", text: "!" }),
-      ` ${warning.message}`)) : h("span", { class: "second", text: "none" })),
-    h("td", { class: "second", title: item.sha256, text: item.sha256.slice(0, 12) }),
-      h("td", { class: "second clip", title: item.file_name, text: item.file_name }),
-    h("td", { class: "second", text: formatStamp(item.created_at) }),
-    h("td", {}, h("button", { type: "button", class: "btn btn-small", "aria-label": `Remove ${item.symbol}`,
-      text: "Remove", on: { click: () => remove(item) } })));
-}
+  async change(item, changes, done) {
+    await this.guard(async () => {
+      const changed = await request(pathOf(item.id), { method: "PATCH", json: changes });
+      announce(done);
+      await this.refresh(changed.symbol);
+    }, () => this.change(item, changes, done));
+  }
 
-async function remove(item) {
-  const isSure = await confirmDialog({ title: `Remove ${item.symbol}`,
-    text: "The symbol can no longer be run. Runs that used it keep their results.", yes: "Remove" });
-  if (!isSure) return;
-  try {
-    await request(`${PATH}/${encodeURIComponent(item.symbol)}`, { method: "DELETE" });
-    announce(`${item.symbol} removed`);
-    await refresh();
-  } catch (error) {
-    if (!(error instanceof ApiError)) throw error;
-    say(error.message);
+  /** @param {Object} item @param {Object} [version] only this one */
+  async remove(item, version) {
+    const name = version ? `version ${version.version} of ${item.symbol}` : item.symbol;
+    const isSure = await confirmDialog({ title: `Remove ${name}`,
+      text: version ? "Its bars are gone unless something else refers to them." : "The symbol can no longer be run, and its bars are gone.",
+      yes: "Remove" });
+    if (!isSure) return;
+    await this.guard(async () => {
+      await request(pathOf(version ? version.id : item.symbol), { method: "DELETE" });
+      announce(`${name} removed`);
+      await this.refresh(version ? item.symbol : null);
+    }, () => this.remove(item, version));
+  }
+
+  async guard(action, retry) {
+    try {
+      await action();
+      showTrouble(null);
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      if (error.isTrouble) showTrouble({ title: error.title || "The platform is in trouble", text: error.message, retry });
+      else this.detail.say(describeRefusal(error), error.status === 409 ? "REFUSED" : "!");
+    }
   }
 }
 
-draw(boot.datasets);
+/** What stands in the way, with links to it. @param {ApiError} error */
+function describeRefusal(error) {
+  const links = error.errors.filter(({ field }) => field === "run_id" || field === "sweep_id").map(({ field, value }) => h("li", {},
+    h("a", { href: field === "run_id" ? `/?run=${value}` : `/sweep/${value}`, text: `${field.replace("_id", "")} ${value}` })));
+  return [h("span", { text: error.message }), links.length > 0 && h("ul", { class: "in-the-way" }, links)];
+}
+
+/** Begin a command with the symbol; the command bar offers the rules. */
+function startCommand(item) {
+  const command = $("#command");
+  command.value = `${item.symbol} `;
+  command.focus(); // which selects what stands there
+  command.setSelectionRange(command.value.length, command.value.length);
+  command.dispatchEvent(new Event("input"));
+}
+
+new DataPage();

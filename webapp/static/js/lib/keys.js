@@ -27,6 +27,7 @@ const PAGE_KEYS = [
   ["Space", "runs: pin a run to compare it, or take its pin off"],
   ["f", "runs: search"],
   ["t n", "tags, note"],
+  ["e", "data: rename"],
   ["c then Enter", "cancel a run or a sweep that waits or runs"],
   ["p r", "sweep: pause or resume, retry failed chunks"],
 ];
