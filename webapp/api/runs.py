@@ -76,8 +76,10 @@ def show(run_id: str) -> Response:
     # Read after the pulse: if the run moves on in between, the ETag is the older one, and the next
     # poll is answered in full.
     record = load_run(run_id)
-    position = pulse.queue_position if pulse is not None and record.state == "queued" else None
-    response = build_json(build_run_view(record, position), headers={"Cache-Control": "no-cache"})
+    queue: tuple[int | None, int | None] = (None, None)
+    if pulse is not None and record.state == "queued":
+        queue = (pulse.queue_position, pulse.queue_length)
+    response = build_json(build_run_view(record, *queue), headers={"Cache-Control": "no-cache"})
     if pulse is not None:
         response.set_etag(pulse.etag, weak=True)
     return response

@@ -8,12 +8,12 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from backtest.version import __version__
 from webapp.context import get_context
 from webapp.health import BrokerHealth, check_broker, check_database, judge, list_reasons
-from webapp.metadata import build_rule_list, build_trading_fields
+from webapp.metadata import build_definitions, build_rule_list, build_trading_fields
 from webapp.metrics import render_platform
 from webapp.problems import RETRY_AFTER_SECONDS
 from webapp.responses import build_json
 from webapp.routing import Route
-from webapp.schemas import Alive, Health, RuleList
+from webapp.schemas import Alive, Definitions, Health, RuleList
 
 _TAG = "System"
 
@@ -21,6 +21,11 @@ _TAG = "System"
 def list_rules() -> Response:
     """List all rules with their parameters, and the trading parameters they share."""
     return build_json({"rules": build_rule_list(), "trading": build_trading_fields()})
+
+
+def show_definitions() -> Response:
+    """Answer what every metric means, and in which term other libraries differ."""
+    return build_json(build_definitions(), headers={"Cache-Control": "no-cache"})
 
 
 def show_health() -> Response:
@@ -69,6 +74,14 @@ def show_metrics() -> Response:
 
 ROUTES = (
     Route("GET", "/api/v1/rules", list_rules, "List rules", _TAG, RuleList),
+    Route(
+        "GET",
+        "/api/v1/definitions",
+        show_definitions,
+        "Every metric explained",
+        _TAG,
+        Definitions,
+    ),
     Route(
         "GET",
         "/health",

@@ -73,7 +73,7 @@ export function markTrades(trades, selected = () => null) {
       if (trade.exit_reason !== "open" && (exitX - lastExit >= MARK_GAP || isChosen)) {
         const y = u.valToPos(trade.exit_price, "y", true);
         triangle(ctx, exitX, isLong ? y - offset : y + offset, size, isLong ? 1 : -1);
-        ctx.fillStyle = trade.pnl > 0 ? COLORS.gain : COLORS.loss;
+        ctx.fillStyle = trade.pnl > 0 ? COLORS.gain : trade.pnl < 0 ? COLORS.loss : COLORS.second;
         ctx.fill();
         lastExit = exitX;
       }

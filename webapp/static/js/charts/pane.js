@@ -16,7 +16,8 @@ const LABEL_HALF = 7;
  * @typedef {Object} PaneSpec
  * @property {string} title @property {number} weight share of the height
  * @property {Array<{name: string, label: string, color: string, width?: number, dash?: number[],
- *   fill?: string, stepped?: boolean, hidden?: boolean, tagged?: boolean}>} series columns of the run
+ *   fill?: string, stepped?: boolean, hidden?: boolean, tagged?: boolean, isOverlay?: boolean}>} series columns of
+ *   the run; an overlay stays where candles are drawn
  * @property {(value: number, step?: number) => string} format of tags and, with the step between them, gridlines
  * @property {(value: number) => string} [formatTick] of the axis, by default as the tags
  * @property {boolean} [isLog] @property {boolean} [hasCandles] open, high, low, close come first
@@ -88,7 +89,7 @@ export class Pane {
 
   seriesOptions(series) {
     const line = series.stepped ? uPlot.paths.stepped({ align: 1 }) : uPlot.paths.linear();
-    const isDrawn = (u) => !series.hidden && !(this.spec.hasCandles && canDrawCandles(u));
+    const isDrawn = (u) => !series.hidden && (series.isOverlay || !(this.spec.hasCandles && canDrawCandles(u)));
     return {
       label: series.label, stroke: series.color, width: series.width || 1.25, dash: series.dash, fill: series.fill,
       points: { show: false }, spanGaps: false,

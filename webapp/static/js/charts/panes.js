@@ -1,5 +1,6 @@
 /** The charts of the tabs, as data: which columns, how drawn, what the heading reads. */
 
+import { findRule, readBoot } from "../lib/boot.js";
 import { h } from "../lib/dom.js";
 import {
   digitsFor, formatCount, formatPercent, formatPrice, formatShort, formatSignedPercent, formatTick, signClass,
@@ -31,19 +32,31 @@ export function equityPane({ summary, trades }, isLog) {
   };
 }
 
-/** Price with entries and exits; candles where few bars are in sight. */
+const OVERLAY_COLORS = [COLORS.amber, COLORS.bench, COLORS.text, COLORS.hint];
+
+/** Names of the rule's indicators that are prices, and so drawn on the price. */
+function overlaysOf(summary) {
+  const known = findRule(readBoot(), summary.spec.rule)?.overlays || [];
+  return summary.rule.indicators.filter((name) => known.includes(name));
+}
+
+/** Price with entries, exits and averages; candles where few bars are in sight. */
 export function pricePane({ summary, trades }, isLog, { selected = () => null, levels = () => [], weight = 3 } = {}) {
+  const lines = overlaysOf(summary).map((name, idx) => ({ name: `indicator:${name}`, label: name.replaceAll("_", " "),
+    color: OVERLAY_COLORS[idx % OVERLAY_COLORS.length], width: 1.25 }));
   return {
     title: summary.spec.dataset.adjusted ? "Price adjusted" : "Price raw", weight, isLog, hasCandles: true,
     series: [
       ...["open", "high", "low"].map((name) => ({ name, label: name, color: COLORS.second, hidden: true })),
       { name: "close", label: "close", color: COLORS.second, width: 1.1, tagged: true },
+      ...lines.map((line) => ({ ...line, isOverlay: true })),
     ],
     format: formatPrice, formatTick, room: 0.1, under: [shadeHeld(trades)],
     levels, over: [markTrades(trades, selected)],
-    readout: ({ open, high, low, close }, bar) => [
+    readout: ({ open, high, low, close, ...others }, bar) => [
       h("span", { class: "ohlc",
         text: `O ${formatPrice(open)}  H ${formatPrice(high)}  L ${formatPrice(low)}  C ${formatPrice(close)}` }),
+      ...lines.map(({ name, label, color }) => key(color, `${label} ${formatPrice(others[name])}`)),
       h("span", { class: "legend-marks" }, "△ entry ", h("b", { class: "gain", text: "▼" }), " exit at gain ",
         h("b", { class: "loss", text: "▼" }), " at loss"),
       describeTrade(tradeAt(trades, bar)),
@@ -122,7 +135,8 @@ export function sharesPane() {
  */
 export function indicatorPanes({ summary }) {
   const groups = new Map();
-  for (const name of summary.rule.indicators) {
+  const onPrice = overlaysOf(summary);
+  for (const name of summary.rule.indicators.filter((each) => !onPrice.includes(each))) {
     const family = name.split("_")[0];
     groups.set(family, [...(groups.get(family) || []), name]);
   }

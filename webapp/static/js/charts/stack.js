@@ -3,6 +3,7 @@
 import { announce, debounce, h } from "../lib/dom.js";
 import { installGestures } from "./gestures.js";
 import { Pane } from "./pane.js";
+import { composePicture } from "./picture.js";
 import { formatMoment, TimeIndex } from "./time_axis.js";
 
 const FETCH_DELAY = 120;
@@ -217,8 +218,8 @@ export class ChartStack {
     for (const pane of this.panes) pane.resize();
   }
 
-  /** Draw all panes into one picture. @returns {Promise<Blob>} PNG */
+  /** Draw all panes into one picture. @returns {HTMLCanvasElement} */
   toPicture() {
-    return import("./picture.js").then(({ composePicture }) => composePicture(this.panes));
+    return composePicture(this.panes);
   }
 }

@@ -4,9 +4,11 @@ import { writeAddress } from "../lib/address.js";
 import { $, saveFile } from "../lib/dom.js";
 import { shortId } from "../lib/format.js";
 import { bindKeys } from "../lib/keys.js";
+import { findRule } from "../lib/boot.js";
 import { showDrawdown, showEquity, showPortfolio } from "./chart_tabs.js";
 import { pictureSection } from "./pictures.js";
-import { showAssumptions, showHeading, showRibbon } from "./ribbon.js";
+import { showAssumptions } from "./assumptions.js";
+import { showHeading, showRibbon } from "./ribbon.js";
 import { runPath } from "./session.js";
 import { showStats } from "./stats.js";
 import { installTabs, selectTab, TABS } from "./tabs.js";
@@ -18,9 +20,9 @@ const RAIL_KEY = "rail";
 
 /** What stands to the right of the form once a run has succeeded. */
 export class ResultView {
-  /** @param {(error: Error) => void} onError */
-  constructor(onError) {
-    this.onError = onError;
+  /** @param {{onError: (error: Error) => void, onAgain: () => void}} handlers */
+  constructor({ onError, onAgain }) {
+    Object.assign(this, { onError, onAgain });
     this.built = new Map();
     this.tab = "equity";
     this.result = null;
@@ -80,7 +82,7 @@ export class ResultView {
     document.body.classList.add("has-result");
     showHeading(result.summary.spec, result.summary, boot);
     showRibbon(result.summary);
-    showAssumptions(result.summary);
+    showAssumptions(result, findRule(boot, result.summary.spec.rule));
     this.markScale();
     this.openTab(TABS.includes(tab) ? tab : this.tab, { isQuiet: true });
   }
@@ -98,7 +100,9 @@ export class ResultView {
   }
 
   build(name, root) {
-    if (name === "stats") return showStats(root, this.result, pictureSection(this.result.runId));
+    if (name === "stats") {
+      return showStats(root, this.result, { pictures: pictureSection(this.result.runId), onAgain: this.onAgain });
+    }
     if (name === "trades") return new TradesTab(root, this.shared());
     return CHART_TABS[name](root, this.shared());
   }
@@ -117,12 +121,14 @@ export class ResultView {
   linkExports() {
     const base = `${runPath(this.result.runId)}/export/${EXPORTS[this.tab]}`;
     for (const kind of ["csv", "json"]) $(`#export-${kind}`).href = `${base}.${kind}`;
-    $("#export-png").hidden = !CHART_TABS[this.tab] && this.tab !== "trades";
+    $("#export-report").href = `${runPath(this.result.runId)}/report.html`;
   }
 
   async savePicture() {
-    if (!this.stack) return;
-    saveFile(`${shortId(this.result.runId)}-${this.tab}.png`, await this.stack.toPicture());
+    if (!this.result) return;
+    const { drawStats, stampPicture } = await import("../charts/picture.js");
+    const picture = this.tab === "stats" ? drawStats(this.result.summary) : this.stack.toPicture();
+    saveFile(`${shortId(this.result.runId)}-${this.tab}.png`, await stampPicture(picture, this.result));
   }
 
   setScale(isLog) {
