@@ -40,7 +40,7 @@ CONVENTIONS: tuple[dict[str, Any], ...] = (
             "total_return": "counts from the first close, so the first bar's cost is left out",
             "cagr": "years of 365.25 calendar days instead of bars",
             "volatility": "deviation of compounded daily returns "
-            "(Tepelyan and others, SSRN 3054517), not the deviation times the root of a year",
+            "(SSRN 3054517), not the deviation times the root of a year",
             "sharpe": "geometric annual return over that compounded deviation",
             "sortino": "geometric annual return less the risk-free rate over the downside "
             "deviation around 0",

@@ -7,7 +7,7 @@ Pure functions of numpy arrays, one a library; where each of them differs is sai
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,10 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 Figures = dict[str, float | int | None]
 
+_METRICS = (
+    *("total_return", "cagr", "volatility", "sharpe", "sortino", "max_drawdown", "calmar"),
+    *("win_rate", "profit_factor", "expectancy", "exposure", "turnover", "n_trades"),
+)
 _NS_PER_DAY = 86_400_000_000_000
 _TRADING_DAYS = 252
 _VECTORBT_DAYS = 365.0  # its default `year_freq`
@@ -64,13 +68,10 @@ class Account:
 
 def compute_conventions(account: Account) -> dict[str, Figures]:
     """Return the headline metrics of every library by its name; None where it has no figure."""
+    if account.timestamps.size < 2:  # the length of a bar is not known
+        return {name: dict.fromkeys(_METRICS) for name in _LIBRARIES}
     with np.errstate(all="ignore"):
-        computed = {
-            "vectorbt": compute_vectorbt(account),
-            "backtesting_py": compute_backtesting_py(account),
-            "quantstats": compute_quantstats(account),
-            "lean": compute_lean(account),
-        }
+        computed = {name: compute(account) for name, compute in _LIBRARIES.items()}
     return {
         library: {name: _finite(value) for name, value in figures.items()}
         for library, figures in computed.items()
@@ -115,7 +116,8 @@ def compute_backtesting_py(account: Account) -> Figures:
     keys, per_year = _backtesting_periods(account.timestamps)
     marks = equity[_last_of(keys)]
     r = marks[1:] / marks[:-1] - 1.0
-    mean = 0.0 if np.any(r <= -1.0) else float(np.exp(np.log1p(r).mean()) - 1.0)
+    # numpy's floats overflow to infinity where Python's raise.
+    mean = np.float64(0.0 if np.any(r <= -1.0) else np.exp(np.log1p(r).mean()) - 1.0)
     annual = (1.0 + mean) ** per_year - 1.0
     variance = np.var(r, ddof=1) if r.size > 1 else np.nan
     spread = (variance + (1.0 + mean) ** 2) ** per_year - (1.0 + mean) ** (2 * per_year)
@@ -189,7 +191,7 @@ def compute_lean(account: Account) -> Figures:
         "total_return": growth - 1.0,
         "cagr": np.power(growth, 1.0 / years) - 1.0 if years > 0.0 else 0.0,
         **daily,
-        "max_drawdown": -round(abs(deepest), 3),
+        "max_drawdown": -round(abs(float(deepest)), 3),
         "calmar": None,
         "win_rate": win_rate,
         "profit_factor": None,
@@ -206,7 +208,7 @@ def _lean_daily_figures(account: Account) -> Figures:
         return {"volatility": None, "sharpe": None, "sortino": None}
     r = _daily_returns(account)
     days = 365 if _trades_weekends(account.timestamps) else _TRADING_DAYS
-    annual = (1.0 + np.mean(r)) ** days - 1.0
+    annual = float((1.0 + np.mean(r)) ** days) - 1.0
     volatility = _deviation(r) * math.sqrt(days)
     losing = r[r < 0.0]
     downside = _deviation(losing) * math.sqrt(days) if losing.size > 1 else 0.0
@@ -220,7 +222,8 @@ def _lean_daily_figures(account: Account) -> Figures:
 
 def _lean_payoff(pnl: Sequence[float], cash: float) -> float:
     """Return the mean win over the mean loss, each as a share of the closed balance before it."""
-    wins, losses = [], []
+    wins: list[float] = []
+    losses: list[float] = []
     for value in pnl:
         (wins if value > 0.0 else losses).append(value / cash if cash else math.nan)
         cash += value
@@ -268,9 +271,9 @@ def _backtesting_periods(timestamps: IntArray) -> tuple[IntArray, int]:
     return days, 365 if _trades_weekends(timestamps) else _TRADING_DAYS
 
 
-def _max_drawdown(curve: FloatArray, before: float) -> float:
+def _max_drawdown(curve: NDArray[np.floating[Any]], before: float) -> np.float64:
     peak = np.maximum(np.maximum.accumulate(curve), before)
-    return float(np.min(curve / peak - 1.0))
+    return np.float64(np.min(curve / peak - 1.0))
 
 
 def _deviation(values: FloatArray) -> float:
@@ -289,3 +292,11 @@ def _finite(value: Any) -> float | int | None:
         return value
     number = float(value)
     return number if math.isfinite(number) else None
+
+
+_LIBRARIES: dict[str, Callable[[Account], Figures]] = {
+    "vectorbt": compute_vectorbt,
+    "backtesting_py": compute_backtesting_py,
+    "quantstats": compute_quantstats,
+    "lean": compute_lean,
+}

@@ -25,7 +25,7 @@ from adapters.report_charts import build_report_charts
 REPORT_COLUMNS = ("time", "equity", "benchmark", "close", "drawdown", "benchmark_drawdown")
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
+_MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 # A page of paper holds some 60; a book of 50,000 trades is what the CSV export is for.
 _MAX_TRADES = 120
 _KPIS = ("total_return", "cagr", "sharpe", "max_drawdown", "win_rate", "n_trades", "exposure")
@@ -51,27 +51,31 @@ def render_report(
         None for a result that is stored nowhere.
     """
     shown = trades[:_MAX_TRADES]
-    return _environment().get_template("report.html").render(
-        summary=summary,
-        spec=summary["spec"],
-        identity=identify_result(summary, run_id),
-        title=build_title(summary),
-        assumptions=list_assumptions(summary["spec"]),
-        kpis=_KPIS,
-        charts=build_report_charts(summary, trades, columns),
-        years=_arrange_months(summary["returns"]),
-        months=_MONTHS,
-        groups=[
-            (group, [name for name, text in METRIC_TEXTS.items() if text.group == group])
-            for group in GROUPS
-        ],
-        texts=METRIC_TEXTS,
-        conventions=CONVENTIONS if summary.get("conventions") else (),
-        headline=_HEADLINE,
-        trades=shown,
-        n_hidden=len(trades) - len(shown),
-        style=load_style(),
-        policy=build_policy(),
+    return (
+        _environment()
+        .get_template("report.html")
+        .render(
+            summary=summary,
+            spec=summary["spec"],
+            identity=identify_result(summary, run_id),
+            title=build_title(summary),
+            assumptions=list_assumptions(summary["spec"]),
+            kpis=_KPIS,
+            charts=build_report_charts(summary, trades, columns),
+            years=_arrange_months(summary["returns"]),
+            months=_MONTHS,
+            groups=[
+                (group, [name for name, text in METRIC_TEXTS.items() if text.group == group])
+                for group in GROUPS
+            ],
+            texts=METRIC_TEXTS,
+            conventions=CONVENTIONS if summary.get("conventions") else (),
+            headline=_HEADLINE,
+            trades=shown,
+            n_hidden=len(trades) - len(shown),
+            style=load_style(),
+            policy=build_policy(),
+        )
     )
 
 

@@ -197,12 +197,10 @@ class _Plot:
     def _time_ticks(self) -> list[tuple[float, str]]:
         """Return the first bar of every year or, in a short run, of every month or day."""
         stamps = self._time.astype("datetime64[ns]")
-        for unit, length in (("Y", 4), ("M", 7), ("D", 10)):
-            keys = stamps.astype(f"datetime64[{unit}]").astype(np.int64)
-            starts = np.flatnonzero(keys[1:] != keys[:-1]) + 1
-            if starts.size >= 3 or unit == "D":
+        for unit in ("Y", "M", "D"):
+            marks = stamps.astype(f"datetime64[{unit}]")
+            starts = np.flatnonzero(marks[1:] != marks[:-1]) + 1
+            if starts.size >= 3:
                 break
         starts = starts[:: max(-(-starts.size // _MAX_YEARS), 1)]
-        return [
-            (round(float(self.x(idx)), 1), str(stamps[idx])[:length]) for idx in starts.tolist()
-        ]
+        return [(round(float(self.x(idx)), 1), str(marks[idx])) for idx in starts.tolist()]

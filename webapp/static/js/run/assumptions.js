@@ -39,6 +39,11 @@ export function writeAssumptions({ runId, summary }, rule) {
   return parts.filter(Boolean).join("; ");
 }
 
+/** What fits beside the word; the tip has the whole message. */
+function describeBriefly({ code, count, first }) {
+  return [first, code.replaceAll("_", " "), count > 1 ? `and ${count - 1} more` : ""].filter(Boolean).join(" ");
+}
+
 /**
  * Assumptions and data warnings, in sight on every tab.
  * @param {{runId: string, summary: Object}} result @param {import("../lib/boot.js").Rule|undefined} rule
@@ -51,7 +56,7 @@ export function showAssumptions(result, rule) {
     listAssumptions(spec).map(([name, text]) => h("span", {}, h("i", { text: name }), text)),
     count > 0 && h("span", { class: "warnings", tabindex: "0",
       data: { tip: warnings.map((item) => item.message).join("\n") } },
-    h("span", { class: "word", text: count === 1 ? "1 WARNING" : `${count} WARNINGS` }), ` ${warnings[0].message}`),
+    h("span", { class: "word", text: count === 1 ? "1 WARNING" : `${count} WARNINGS` }), ` ${describeBriefly(warnings[0])}`),
     h("button", { type: "button", id: "copy-assumptions", class: "btn btn-small push", text: "Copy",
       "aria-label": "Copy what was assumed, as one line",
       on: { click: () => copyText(writeAssumptions(result, rule)) } }));
