@@ -69,7 +69,7 @@ def render_report(
                 for group in GROUPS
             ],
             texts=METRIC_TEXTS,
-            conventions=CONVENTIONS if summary.get("conventions") else (),
+            conventions=_list_conventions() if summary.get("conventions") else (),
             headline=_HEADLINE,
             trades=shown,
             n_hidden=len(trades) - len(shown),
@@ -119,6 +119,19 @@ def list_assumptions(spec: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Cash", f"{report_format.format_number(trading['initial_cash'], 0)} USD"),
         ("Risk-free", percent(trading["risk_free"], 1)),
     ]
+
+
+def _list_conventions() -> list[dict[str, Any]]:
+    """Return the conventions with metrics that differ in the same term named together."""
+    listed = []
+    for convention in CONVENTIONS:
+        labels: dict[str, list[str]] = {}
+        for name, term in convention["terms"].items():
+            if name in _HEADLINE:
+                labels.setdefault(term, []).append(METRIC_TEXTS[name].label)
+        differences = [(", ".join(names), term) for term, names in labels.items()]
+        listed.append({**convention, "differences": differences})
+    return listed
 
 
 def _arrange_months(returns: Mapping[str, Any]) -> list[dict[str, Any]]:

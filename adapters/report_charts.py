@@ -60,9 +60,9 @@ def build_report_charts(
     is_log = bool(np.min(columns["equity"]) > 0.0)
     scale = " (log)" if is_log else ""
     time = columns["time"]
-    equity = _Plot(time, 230, [columns["equity"], columns["benchmark"]], is_log=is_log)
-    price = _Plot(time, 190, [columns["close"]], is_log=True)
-    drawdown = _Plot(time, 150, [columns["drawdown"], columns["benchmark_drawdown"]], ceiling=0.0)
+    equity = _Plot(time, 200, [columns["equity"], columns["benchmark"]], is_log=is_log)
+    price = _Plot(time, 160, [columns["close"]], is_log=True)
+    drawdown = _Plot(time, 125, [columns["drawdown"], columns["benchmark_drawdown"]], ceiling=0.0)
     return [
         equity.draw(
             f"Equity, USD{scale}",

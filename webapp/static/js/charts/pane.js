@@ -27,6 +27,11 @@ const LABEL_HALF = 7;
  * @property {(values: Object<string, number|null>, bar: number) => Array} readout content of the heading
  */
 
+/** Lines that the read-out of a pane takes on a phone, however far the crosshair moves. */
+function linesOf(spec) {
+  return 2 + Math.ceil(spec.series.filter(({ isOverlay }) => isOverlay).length / 2);
+}
+
 /** A chart inside a stack. */
 export class Pane {
   /**
@@ -41,7 +46,8 @@ export class Pane {
     this.readout = h("div", { class: "pane-readout" });
     this.plotBox = h("div", { class: "pane-plot" });
     this.root = h("section", { class: "pane",
-      style: { "flex-grow": spec.weight, "flex-basis": isLast ? `${TIME_AXIS_HEIGHT}px` : "0" } },
+      style: { "flex-grow": spec.weight, "flex-basis": isLast ? `${TIME_AXIS_HEIGHT}px` : "0",
+        "--head-lines": linesOf(spec) } },
       h("header", { class: "pane-head" }, h("h3", { text: spec.title }), this.readout), this.plotBox);
     this.full = null;
     this.view = null;
