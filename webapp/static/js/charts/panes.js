@@ -5,9 +5,8 @@ import { h } from "../lib/dom.js";
 import {
   digitsFor, formatCount, formatPercent, formatPrice, formatShort, formatSignedPercent, formatTick, signClass,
 } from "../lib/format.js";
-import { markTrades, shadeHeld } from "./overlays.js";
+import { findTrade, markTrades, shadeHeld } from "./overlays.js";
 import { COLORS } from "./theme.js";
-import { lowerBound } from "./time_axis.js";
 
 const RUN = { color: COLORS.text, width: 1.75, tagged: true };
 const BENCH = { color: COLORS.bench, width: 1, tagged: true };
@@ -65,7 +64,7 @@ export function pricePane({ summary, trades }, isLog, { selected = () => null, l
 }
 
 function tradeAt(trades, bar) {
-  const idx = lowerBound(trades.map((trade) => trade.exit_idx), bar);
+  const idx = findTrade(trades, bar);
   const trade = trades[idx];
   return trade && trade.entry_idx <= bar ? { trade, number: idx + 1 } : null;
 }

@@ -47,6 +47,7 @@ export class ChartStack {
 
   destroy() {
     this.fetching.abort();
+    cancelAnimationFrame(this.frame);
     this.resizing.disconnect();
     this.stopGestures();
     for (const pane of this.panes) pane.u.destroy();
@@ -152,11 +153,20 @@ export class ChartStack {
    */
   setRange(range, { isQuiet = false } = {}) {
     this.range = this.clamp(range) || this.whole;
-    this.draw();
+    this.drawSoon();
     this.refetch();
     if (!isQuiet && this.onRange) {
       this.onRange(this.isWhole() ? null : [Math.max(Math.round(this.range[0]), 0), Math.round(this.range[1])]);
     }
+  }
+
+  /** Draw once a frame, however many wheel events it brings. */
+  drawSoon() {
+    if (this.frame) return;
+    this.frame = requestAnimationFrame(() => {
+      this.frame = 0;
+      this.draw();
+    });
   }
 
   /** Zoom by `factor` around the crosshair or the middle. @param {number} factor @param {number} [around] bar */

@@ -1,9 +1,10 @@
 /** The result of a finished run: ribbon, five tabs, exports. Tabs are built when first looked at. */
 
 import { writeAddress } from "../lib/address.js";
-import { $, saveFile } from "../lib/dom.js";
+import { $, debounce, saveFile } from "../lib/dom.js";
 import { shortId } from "../lib/format.js";
 import { bindKeys } from "../lib/keys.js";
+import { drawStats, stampPicture } from "../charts/picture.js";
 import { findRule } from "../lib/boot.js";
 import { showDrawdown, showEquity, showPortfolio } from "./chart_tabs.js";
 import { pictureSection } from "./pictures.js";
@@ -17,6 +18,7 @@ import { TradesTab } from "./trades.js";
 const EXPORTS = { stats: "metrics", equity: "equity", drawdown: "drawdown", portfolio: "portfolio", trades: "trades" };
 const CHART_TABS = { equity: showEquity, drawdown: showDrawdown, portfolio: showPortfolio };
 const RAIL_KEY = "rail";
+const ADDRESS_DELAY = 150;
 
 /** What stands to the right of the form once a run has succeeded. */
 export class ResultView {
@@ -26,6 +28,10 @@ export class ResultView {
     this.built = new Map();
     this.tab = "equity";
     this.result = null;
+    // Browsers count changes of the address: not one a frame.
+    this.writeZoom = debounce((result) => {
+      if (result === this.result) writeAddress({ zoom: this.range ? this.range.join("-") : null });
+    }, ADDRESS_DELAY);
     installTabs((name) => this.openTab(name));
     this.bindAllKeys();
     for (const button of document.querySelectorAll("[data-scale]")) {
@@ -112,7 +118,7 @@ export class ResultView {
       result: this.result, range: this.range, isLog: this.isLog, onError: this.onError,
       onRange: (range, isFromTable = false) => {
         this.range = range;
-        writeAddress({ zoom: range ? range.join("-") : null });
+        this.writeZoom(this.result);
         if (isFromTable) this.stack.setRange(range, { isQuiet: true });
       },
     };
@@ -126,7 +132,6 @@ export class ResultView {
 
   async savePicture() {
     if (!this.result) return;
-    const { drawStats, stampPicture } = await import("../charts/picture.js");
     const picture = this.tab === "stats" ? drawStats(this.result.summary) : this.stack.toPicture();
     saveFile(`${shortId(this.result.runId)}-${this.tab}.png`, await stampPicture(picture, this.result));
   }
