@@ -285,6 +285,10 @@ def test_each_tab_exports_csv_json_and_a_picture(visit: Visit, tmp_path: Path) -
             assert len(json.loads(file.read_text())["equity"]) == 3270
         else:
             assert file.read_bytes().startswith(b"\x89PNG")
+    page.click("#tab-stats")
+    with page.expect_download() as download:
+        page.click("#export-png")
+    assert download.value.path().read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_waiting_run_shows_its_place_and_can_be_cancelled(visit: Visit) -> None:
@@ -296,7 +300,7 @@ def test_a_waiting_run_shows_its_place_and_can_be_cancelled(visit: Visit) -> Non
         os.kill(process.pid, signal.SIGSTOP)
     try:
         visit.command("MSFT RSI 9 25 75 GO")
-        expect(page.locator("#state-panel h2")).to_contain_text("Queued")
+        expect(page.locator("#state-panel h2")).to_have_text("Queued, 1st of 1")
         page.keyboard.press("c")
         expect(page.locator("#cancel-run")).to_be_focused()
         page.keyboard.press("Enter")

@@ -197,11 +197,14 @@ class RunPage {
 
   async showEnd(run, signal) {
     const retry = () => this.runAgain();
+    // The result is on its way while the form is filled.
+    const loading = run.state === "succeeded" ? loadResult(run.run_id) : null;
+    loading?.catch(() => {}); // it is awaited below, where it is explained
     this.form.write(requestOf(run.spec, this.boot));
     this.echoForm();
     this.showTags();
-    if (run.state === "succeeded") {
-      const result = await loadResult(run.run_id);
+    if (loading) {
+      const result = await loading;
       if (signal.aborted) return;
       clearState();
       const { tab, zoom, scale } = readAddress();
