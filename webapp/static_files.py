@@ -59,7 +59,7 @@ def add_compression(app: Flask) -> None:
         if request.endpoint not in _STATIC_ENDPOINTS or response.status_code != 200:
             return response
         response.vary.add("Accept-Encoding")
-        if "gzip" not in request.accept_encodings or request.method != "GET":
+        if not request.accept_encodings.quality("gzip") or request.method != "GET":
             return response
         response.direct_passthrough = False
         key = (request.path, response.get_etag()[0] or "")

@@ -17,6 +17,7 @@ from adapters.report_charts import build_report_charts
 from adapters.report_format import DASH, format_metric
 from backtest.bars import Bars
 from backtest.metrics import METRIC_NAMES
+from backtest.version import DEFINITIONS_VERSION
 from rules.spec import parse_run_request
 from tasks.compute import build_local_run_spec, compute_run
 
@@ -144,6 +145,7 @@ def test_every_metric_is_explained_and_none_that_does_not_exist() -> None:
     assert set(METRIC_TEXTS) == {name for name in METRIC_NAMES if not name.startswith("benchmark_")}
     assert {text.group for text in METRIC_TEXTS.values()} == set(GROUPS)
     definitions = (ROOT / "docs" / "definitions.md").read_text()
+    assert f"This is version {DEFINITIONS_VERSION}." in definitions
     for name, text in METRIC_TEXTS.items():
         assert f"`{name}`" in definitions, name
         assert text.definition.endswith("."), name
