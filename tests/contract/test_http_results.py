@@ -11,7 +11,8 @@ import pytest
 
 from storage.records import NewRun
 from tests.support.web import Web, inline_web, submit
-from webapp.schemas import Definitions, PageSeries, PageTrades, PageView, RunCharts
+from webapp.definition_schemas import Definitions
+from webapp.schemas import PageSeries, PageTrades, PageView, RunCharts
 
 __all__ = ["inline_web"]
 

@@ -7,13 +7,14 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from backtest.version import __version__
 from webapp.context import get_context
+from webapp.definition_schemas import Definitions
 from webapp.health import BrokerHealth, check_broker, check_database, judge, list_reasons
 from webapp.metadata import build_definitions, build_rule_list, build_trading_fields
 from webapp.metrics import render_platform
 from webapp.problems import RETRY_AFTER_SECONDS
 from webapp.responses import build_json
 from webapp.routing import Route
-from webapp.schemas import Alive, Definitions, Health, RuleList
+from webapp.schemas import Alive, Health, RuleList
 
 _TAG = "System"
 
