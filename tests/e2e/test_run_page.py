@@ -349,7 +349,7 @@ def test_a_ruined_run_says_so_and_gives_the_reason_of_every_dash(visit: Visit) -
     assert visit.kpi("cagr") == "–"
     expect(page.locator("#panel-stats [data-metric=cagr]")).to_contain_text("below zero")
     page.hover("#ribbon [data-metric=cagr] .term")
-    expect(page.locator("#tooltip")).to_contain_text("Not defined here")
+    expect(page.locator("#tooltip")).to_contain_text("UNDEFINED HERE equity ended below zero")
     page.click("#tab-equity")
     expect(page.locator("[data-scale=lin]")).to_have_attribute("aria-pressed", "true")
 

@@ -67,11 +67,11 @@ export function metricDefinition(name) {
  */
 export function describeMetric(name, why) {
   const text = TABLE[name];
-  if (!text) return why ? `NULL HERE\t${why}` : "";
+  if (!text) return why ? `UNDEFINED HERE\t${why}` : "";
   return [
     text.definition, `FORMULA\t${text.formula}`,
     text.convention && `CONVENTION\t${text.convention}`,
-    why ? `NULL HERE\t${why}` : text.undefined && `NULL IF\t${text.undefined}`,
+    why ? `UNDEFINED HERE\t${why}` : text.undefined && `UNDEFINED IF\t${text.undefined}`,
   ].filter(Boolean).join("\n");
 }
 
