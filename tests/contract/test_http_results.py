@@ -6,9 +6,12 @@ import csv
 import io
 import json
 import re
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from cli.data_commands import run_group
 from storage.records import NewRun
 from tests.support.web import Web, inline_web, submit
 from webapp.definition_schemas import Definitions
@@ -118,6 +121,18 @@ def test_the_report_is_one_page_under_a_policy_without_scripts(inline_web: Web) 
     held = {"If-None-Match": answer.headers["ETag"]}
     again = inline_web.client.get(f"/api/v1/runs/{run_id}/report.html", headers=held)
     assert again.status_code == 304
+
+
+def test_the_command_line_writes_the_same_report(
+    inline_web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = submit(inline_web)
+    monkeypatch.setenv("STOCK_BACKTEST_DATABASE_URL", inline_web.settings.database_url)
+    file = tmp_path / "report.html"
+    done = CliRunner().invoke(run_group, ["show", run_id, "--report", str(file)])
+    assert done.exit_code == 0, done.output
+    shown = inline_web.client.get(f"/api/v1/runs/{run_id}/report.html").text
+    assert file.read_text(encoding="utf-8") == shown
 
 
 def test_every_metric_of_a_run_is_explained(inline_web: Web) -> None:

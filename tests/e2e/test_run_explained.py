@@ -18,7 +18,13 @@ def test_a_metric_explains_itself_to_the_keyboard(visit: Visit) -> None:
     page.locator("#panel-stats [data-metric=total_return] .term").focus()
     page.keyboard.press("ArrowDown")
     tip = page.locator("#tooltip")
-    for words in ("Growth per year", "FORMULA", "(E[n] / E[0])^(ppy / n)", "CONVENTION", "UNDEFINED IF"):
+    for words in (
+        "Growth per year",
+        "FORMULA",
+        "(E[n] / E[0])^(ppy / n)",
+        "CONVENTION",
+        "UNDEFINED IF",
+    ):
         expect(tip).to_contain_text(words)
     page.keyboard.press("Escape")
     expect(tip).to_be_hidden()
