@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from adapters.conventions import Account, compute_conventions
 from adapters.reasons import explain_undefined
 from adapters.sample_split import build_sample_split
 from adapters.tables import (
@@ -25,6 +26,7 @@ from adapters.tables import (
     summarise_trades,
 )
 from backtest.bars import format_times
+from backtest.version import DEFINITIONS_VERSION
 
 if TYPE_CHECKING:
     from backtest.bars import Bars, DataWarning
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from rules.spec import RunSpec
 
 # Part of a run's fingerprint: raise it when metrics, adapter or loader change what they answer.
-RESULTS_VERSION = "2"
+RESULTS_VERSION = "3"
 EXIT_REASONS = ("signal", "stop_loss", "take_profit", "trailing_stop", "ruin", "open")
 EQUITY_COLUMNS = ("equity", "cash", "position", "close")
 
@@ -121,9 +123,22 @@ def build_outcome(
         "fingerprint": fingerprint,
         "engine_version": ENGINE_VERSION,
         "results_version": RESULTS_VERSION,
+        "definitions_version": DEFINITIONS_VERSION,
         "spec": spec.to_json_dict(),
         "metrics": clean_metrics,
         "undefined": explain_undefined(clean_metrics),
+        "conventions": compute_conventions(
+            Account(
+                timestamps=bars.timestamps,
+                equity=engine_result.equity,
+                initial_cash=config.initial_cash,
+                spacing=bars.spacing,
+                periods_per_year=config.periods_per_year,
+                risk_free=config.risk_free,
+                mar=config.mar,
+                trades=trades,
+            )
+        ),
         "warnings": [
             {"code": item.code, "message": item.message, "count": item.count, "first": item.first}
             for item in warnings
@@ -236,8 +251,7 @@ def build_result_document(
     for name in EQUITY_COLUMNS:
         equity[name] = to_json_list(columns[name])
     return {
-        "run_id": run_id,
-        "fingerprint": summary["fingerprint"],
+        **identify_result(summary, run_id),
         "engine_version": summary["engine_version"],
         "results_version": summary["results_version"],
         "spec": summary["spec"],
@@ -250,6 +264,16 @@ def build_result_document(
         "warnings": summary["warnings"],
         # Not in results stored by versions before "2".
         "sample": summary.get("sample"),
+    }
+
+
+def identify_result(summary: Mapping[str, Any], run_id: str | None) -> dict[str, Any]:
+    """Return what every export carries: whose result it is, and what its numbers mean."""
+    return {
+        "run_id": run_id,
+        "fingerprint": summary["fingerprint"],
+        # Before results of version "3" there was one set of definitions only.
+        "definitions_version": summary.get("definitions_version", "1"),
     }
 
 

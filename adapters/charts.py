@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from numpy.typing import NDArray
 
+from adapters.adapter import identify_result
 from adapters.chart_data import (
     Curves,
     OrdersData,
@@ -40,8 +41,14 @@ def render_charts(
     summary: Mapping[str, Any],
     trades: Sequence[Mapping[str, Any]],
     columns: Mapping[str, NDArray[Any]],
+    run_id: str | None = None,
 ) -> dict[str, str]:
     """Draw all four charts of a stored result.
+
+    Parameters
+    ----------
+    run_id : str or None
+        Written into each picture, with fingerprint and definitions version, as PNG text.
 
     Returns
     -------
@@ -52,12 +59,14 @@ def render_charts(
     orders = prepare_orders(summary, trades, columns)
     trade_pnl = prepare_trade_pnl(summary, trades)
     cumulative = prepare_cumulative_return(summary, columns)
-    return {
-        "drawdown": _render(lambda axes: draw_drawdown(axes, drawdown)),
-        "orders": _render(lambda axes: draw_orders(axes, orders)),
-        "trade_pnl": _render(lambda axes: draw_trade_pnl(axes, trade_pnl)),
-        "cumulative_return": _render(lambda axes: draw_cumulative_return(axes, cumulative)),
+    drawn: dict[str, Callable[[Axes], None]] = {
+        "drawdown": lambda axes: draw_drawdown(axes, drawdown),
+        "orders": lambda axes: draw_orders(axes, orders),
+        "trade_pnl": lambda axes: draw_trade_pnl(axes, trade_pnl),
+        "cumulative_return": lambda axes: draw_cumulative_return(axes, cumulative),
     }
+    identity = identify_result(summary, run_id)
+    return {name: _render(draw, identity) for name, draw in drawn.items()}
 
 
 def draw_drawdown(axes: Axes, data: Curves) -> None:
@@ -131,10 +140,11 @@ def _finish(
         axes.legend(loc=legend, fontsize=8, frameon=False, labelcolor=_TEXT, ncols=4)
 
 
-def _render(draw: Callable[[Axes], None]) -> str:
+def _render(draw: Callable[[Axes], None], identity: Mapping[str, str | None]) -> str:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
 
     figure = Figure(figsize=_SIZE_INCHES, dpi=_DPI, facecolor=_GROUND)
     canvas = FigureCanvasAgg(figure)
@@ -144,7 +154,10 @@ def _render(draw: Callable[[Axes], None]) -> str:
     canvas.draw()
     width, height = canvas.get_width_height()
     picture = Image.frombuffer("RGBA", (width, height), canvas.buffer_rgba()).convert("RGB")
+    notes = PngInfo()
+    for name, text in identity.items():
+        notes.add_text(name, text or "")
     buffer = io.BytesIO()
     # Level 1 compresses these flat pictures nearly as well as 6 in a fraction of the time.
-    picture.save(buffer, format="PNG", compress_level=1)
+    picture.save(buffer, format="PNG", compress_level=1, pnginfo=notes)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

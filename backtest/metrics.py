@@ -26,8 +26,6 @@ from backtest.overfitting import compute_psr
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
-METRICS_VERSION = "1"
-
 METRIC_NAMES: tuple[str, ...] = (
     "total_return",
     "cagr",

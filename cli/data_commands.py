@@ -12,7 +12,7 @@ import click
 from backtest.errors import InputError
 from cli.bar_sources import symbol_of
 from cli.places import find_database_url, open_place
-from cli.report import format_metric, print_table
+from cli.report import format_metric, print_table, writing_to
 from tasks.settings import load_settings, redact_url
 
 server_option = click.option("--server", metavar="URL", help="Act on this platform.")
@@ -130,11 +130,23 @@ def list_runs(limit: int, server: str | None, as_json: bool, **filters: str | No
 
 @run_group.command(name="show")
 @click.argument("run_id")
+@click.option(
+    "--report",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the result as one HTML page instead.",
+)
 @server_option
-def show_run(run_id: str, server: str | None) -> None:
+def show_run(run_id: str, report: Path | None, server: str | None) -> None:
     """Show one run as JSON."""
     with open_place(server) as place:
-        print_indented(place.show_run(run_id))
+        if report is None:
+            print_indented(place.show_run(run_id))
+            return
+        page = place.load_report(run_id)
+    with writing_to(str(report)):
+        report.write_text(page, encoding="utf-8")
+    click.echo(f"wrote {report}", err=True)
 
 
 @run_group.command(name="cancel")

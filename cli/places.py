@@ -6,6 +6,7 @@ Commands speak to one of two classes with the same methods, so that they exist o
 from __future__ import annotations
 
 import getpass
+import io
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -58,6 +59,10 @@ class Place(Protocol):
 
     def show_run(self, run_id: str) -> dict[str, Any]:
         """Return one run."""
+        ...
+
+    def load_report(self, run_id: str) -> str:
+        """Return a result as one HTML page."""
         ...
 
     def cancel_run(self, run_id: str) -> None:
@@ -131,6 +136,12 @@ class ServerPlace:
     def show_run(self, run_id: str) -> dict[str, Any]:
         """Return one run."""
         return dict(self._client.call("GET", f"{_API}/runs/{quote(run_id, safe='')}"))
+
+    def load_report(self, run_id: str) -> str:
+        """Return a result as one HTML page."""
+        page = io.BytesIO()
+        self._client.download(f"{_API}/runs/{quote(run_id, safe='')}/report.html", page)
+        return page.getvalue().decode()
 
     def cancel_run(self, run_id: str) -> None:
         """Cancel a run that is not done."""
@@ -227,6 +238,18 @@ class DatabasePlace:
         if record is None:
             raise _unknown_run(run_id)
         return _plain(record)
+
+    def load_report(self, run_id: str) -> str:
+        """Return a result as one HTML page."""
+        from adapters.report import REPORT_COLUMNS, render_report
+
+        state = self.show_run(run_id)["state"]
+        runs = self._store.runs
+        summary, trades = runs.load_summary(run_id), runs.load_trades(run_id)
+        columns = runs.load_columns(run_id, REPORT_COLUMNS)
+        if summary is None or trades is None or columns is None:
+            raise InputError.of("run_id", run_id, f"is {state} and has no result to report")
+        return render_report(summary, trades, columns, run_id)
 
     def cancel_run(self, run_id: str) -> None:
         """Cancel a run that is not done."""

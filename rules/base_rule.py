@@ -123,6 +123,9 @@ class RuleMetadata:
     reads : tuple of str
         Trading settings that the signals depend on, for example ``cash_rate``; numbers only. They
         reach `BaseRule.compute` and the parts of a sweep like parameters.
+    overlays : tuple of str
+        Names of `RuleOutput.indicators` that are prices, such as a moving average: they are drawn
+        on the price instead of in a pane of their own.
     """
 
     name: str
@@ -136,6 +139,7 @@ class RuleMetadata:
     deviations: tuple[str, ...] = ()
     published_sample: tuple[str, str] | None = None
     reads: tuple[str, ...] = ()
+    overlays: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -246,6 +246,7 @@ class SmaCrossRule(BaseRule):
             build_window("slow", 200, "Bars of the slow simple average", minimum=2),
         ),
         constraints=(_SPEEDS,),
+        overlays=("sma_fast", "sma_slow"),
     )
 
     def warmup_bars(self, **params: Any) -> int:

@@ -344,19 +344,6 @@ def _find_any(connection: Connection, ref: str) -> DatasetRecord | None:
     return _find(connection, "symbol", ref) or _find(connection, "symbol", ref.upper())
 
 
-def _find(connection: Connection, column: str, wanted: str) -> DatasetRecord | None:
-    row = connection.execute(_NEWEST[column], {"wanted": wanted}).one_or_none()
-    return None if row is None else _record(row)
-
-
-def _find_any(connection: Connection, ref: str) -> DatasetRecord | None:
-    if _UUID.fullmatch(ref.lower()):
-        return _find(connection, "id", ref.lower())
-    if _SHA256.fullmatch(ref.lower()):
-        return _find(connection, "sha256", ref.lower())
-    return _find(connection, "symbol", ref) or _find(connection, "symbol", ref.upper())
-
-
 def _record(row: Row[Any]) -> DatasetRecord:
     values = dict(row._mapping)
     values["warnings"] = tuple(values["warnings"])

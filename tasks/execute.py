@@ -262,7 +262,7 @@ def _draw_charts(store: Store, run_id: str, attempt: int, outcome: RunOutcome) -
     from adapters.charts import render_charts
 
     started = time.perf_counter()
-    charts = render_charts(outcome.summary, outcome.trades, outcome.columns)
+    charts = render_charts(outcome.summary, outcome.trades, outcome.columns, run_id)
     store.runs.save_charts(run_id, attempt, charts)
     log.info("charts_saved", seconds=round(time.perf_counter() - started, 4))
 

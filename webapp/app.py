@@ -33,7 +33,7 @@ from webapp.problems import add_error_handlers
 from webapp.responses import build_json
 from webapp.routing import Route, add_routes
 from webapp.security import add_security
-from webapp.static_files import add_modules, add_static_versions
+from webapp.static_files import add_compression, add_modules, add_static_versions
 from webapp.telemetry import Telemetry, add_telemetry
 
 
@@ -83,6 +83,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     add_error_handlers(app)
     add_static_versions(app)
     add_modules(app)
+    add_compression(app)
     add_routes(app, routes)
     add_pages(app)
     return app

@@ -50,13 +50,24 @@ def _is_number(text: str) -> bool:
     return not text[:1].isspace()
 
 
-def write_csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[bytes]:
-    """Yield a CSV table (RFC 4180) block by block, every cell neutralised."""
+def write_csv(
+    header: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    identity: Mapping[str, object] | None = None,
+) -> Iterator[bytes]:
+    """Yield a CSV table (RFC 4180) block by block, every cell neutralised.
+
+    `identity` says whose table it is: columns at the right end that the first row fills. A comment
+    above the header would break readers, and a value in every row would double large tables.
+    """
+    named = dict(identity or {})
+    blank = [""] * len(named)
     buffer = io.StringIO()
     writer = csv.writer(buffer)
-    writer.writerow([neutralise_cell(name) for name in header])
+    writer.writerow([neutralise_cell(name) for name in (*header, *named)])
     for n_rows, row in enumerate(rows, start=1):
-        writer.writerow([neutralise_cell(value) for value in row])
+        ending = list(named.values()) if n_rows == 1 else blank
+        writer.writerow([neutralise_cell(value) for value in (*row, *ending)])
         if n_rows % _BLOCK_ROWS == 0:
             yield _drain(buffer)
     yield _drain(buffer)
@@ -110,10 +121,20 @@ TRADE_COLUMNS = (
 
 
 def write_series_json(
-    columns: Mapping[str, NDArray[Any]], names: Sequence[str], spacing: Spacing
+    columns: Mapping[str, NDArray[Any]],
+    names: Sequence[str],
+    spacing: Spacing,
+    identity: Mapping[str, object] | None = None,
 ) -> Iterator[bytes]:
-    """Yield ``{"time": [...], name: [...]}`` block by block; undefined values are null."""
-    yield b'{"time":'
+    """Yield ``{"time": [...], name: [...]}`` block by block, `identity` before it.
+
+    Undefined values are null.
+    """
+    yield b"{" + b"".join(
+        orjson.dumps(name) + b":" + encode_json(value) + b","
+        for name, value in (identity or {}).items()
+    )
+    yield b'"time":'
     yield from _write_list(columns["time"], spacing)
     for name in names:
         yield b"," + orjson.dumps(name) + b":"

@@ -1,10 +1,13 @@
-"""Rules and trading parameters as forms, the API and the pages show them."""
+"""Rules, trading parameters and metrics as forms, the API and the pages show them."""
 
 from __future__ import annotations
 
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin
 
+from adapters.convention_terms import CONVENTIONS
+from adapters.metric_texts import METRIC_TEXTS
+from backtest.version import DEFINITIONS_VERSION
 from rules.base_rule import Parameter, RuleMetadata, list_rules
 from rules.spec import TradingSpec
 
@@ -26,6 +29,7 @@ def build_rule_view(metadata: RuleMetadata) -> dict[str, Any]:
         "deviations": list(metadata.deviations),
         "published_sample": metadata.published_sample and list(metadata.published_sample),
         "reads": list(metadata.reads),
+        "overlays": list(metadata.overlays),
         "parameters": [_build_parameter(item) for item in metadata.parameters],
         "constraints": [
             {"left": item.left, "operator": item.operator, "right": item.right}
@@ -80,6 +84,15 @@ def build_trading_fields() -> list[dict[str, Any]]:
             }
         )
     return fields
+
+
+def build_definitions() -> dict[str, Any]:
+    """Return what every metric means, and how other libraries compute the headline ones."""
+    return {
+        "definitions_version": DEFINITIONS_VERSION,
+        "metrics": [{"name": name, **text._asdict()} for name, text in METRIC_TEXTS.items()],
+        "conventions": list(CONVENTIONS),
+    }
 
 
 def _read_annotation(annotation: Any) -> tuple[bool, str, list[str]]:

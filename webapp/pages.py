@@ -12,7 +12,7 @@ from tasks.logs import get_logger
 from webapp.access import get_access, get_identity
 from webapp.context import get_context
 from webapp.dataset_views import build_dataset_view
-from webapp.metadata import build_rule_list, build_trading_fields
+from webapp.metadata import build_definitions, build_rule_list, build_trading_fields
 
 PAGES = {
     "/": "run",
@@ -73,6 +73,7 @@ def _show_page(page: str, sweep_id: str = "") -> Response:
             version=__version__,
             rules=build_rule_list(),
             trading_fields=build_trading_fields(),
+            definitions=build_definitions(),
             datasets=datasets,
             storage_available=is_available,
             max_upload_mb=get_context().settings.max_upload_mb,

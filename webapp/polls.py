@@ -15,6 +15,7 @@ from storage.models import runs
 
 _STATE = select(runs.c.id, runs.c.state, runs.c.version).where(runs.c.run_id == bindparam("run_id"))
 _AHEAD = select(func.count()).where(runs.c.state == "queued").where(runs.c.id < bindparam("number"))
+_WAITING = select(func.count()).where(runs.c.state == "queued")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,16 +26,19 @@ class RunPulse:
     ----------
     queue_position : int or None
         1 is next; None unless the run is queued.
+    queue_length : int or None
+        Runs that wait, this one among them; None unless the run is queued.
     """
 
     state: str
     version: int
     queue_position: int | None
+    queue_length: int | None = None
 
     @property
     def etag(self) -> str:
-        """Differs whenever the answer does; the position changes without the run's version."""
-        return f"{self.version}.{self.queue_position or 0}"
+        """Differs whenever the answer does; the queue changes without the run's version."""
+        return f"{self.version}.{self.queue_position or 0}.{self.queue_length or 0}"
 
 
 def load_pulse(engine: Engine, run_id: str) -> RunPulse | None:
@@ -50,9 +54,11 @@ def load_pulse(engine: Engine, run_id: str) -> RunPulse | None:
         row = connection.execute(_STATE, {"run_id": run_id}).one_or_none()
         if row is None:
             return None
-        position = None
-        if row.state == "queued":
-            position = 1 + (connection.scalar(_AHEAD, {"number": row.id}) or 0)
-        return RunPulse(row.state, row.version, position)
+        if row.state != "queued":
+            return RunPulse(row.state, row.version, None)
+        position = 1 + (connection.scalar(_AHEAD, {"number": row.id}) or 0)
+        # Runs may have left between the two counts; this one is still counted.
+        length = max(position, connection.scalar(_WAITING) or 0)
+        return RunPulse(row.state, row.version, position, length)
 
     return run_transaction(engine, work, writes=False)

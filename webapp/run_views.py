@@ -89,7 +89,9 @@ def build_links(run_id: str) -> dict[str, str]:
     }
 
 
-def build_run_view(record: RunRecord, queue_position: int | None = None) -> dict[str, Any]:
+def build_run_view(
+    record: RunRecord, queue_position: int | None = None, queue_length: int | None = None
+) -> dict[str, Any]:
     """Return a run as JSON-safe values; see `webapp.schemas.RunView`."""
     return {
         "run_id": record.run_id,
@@ -97,6 +99,7 @@ def build_run_view(record: RunRecord, queue_position: int | None = None) -> dict
         "stage": record.stage,
         "progress": record.progress,
         "queue_position": queue_position,
+        "queue_length": queue_length,
         "submitted_at": format_instant(record.submitted_at),
         "started_at": format_instant(record.started_at),
         "finished_at": format_instant(record.finished_at),

@@ -120,6 +120,7 @@ class RunView(AnswerModel):
     stage: str
     progress: Annotated[float, Field(ge=0, le=1)]
     queue_position: Annotated[int | None, Field(description="1 is next; null once it has started")]
+    queue_length: Annotated[int | None, Field(description="Runs that wait, while this one does")]
     submitted_at: str
     started_at: str | None
     finished_at: str | None
@@ -214,6 +215,7 @@ class RunResult(AnswerModel):
 
     run_id: str | None
     fingerprint: str
+    definitions_version: str
     engine_version: str
     results_version: str
     spec: RunSpec
@@ -335,6 +337,7 @@ class RuleView(AnswerModel):
     deviations: list[str]
     published_sample: list[str] | None
     reads: list[str] = Field(description="Trading settings that the signals depend on")
+    overlays: list[str] = Field(description="Indicators in units of price, drawn on the price")
     parameters: list[ParameterView]
     constraints: list[ConstraintView]
 

@@ -70,6 +70,7 @@ class ConnorsRsi2Rule(BaseRule):
         deviations=(AT_THE_CLOSE,),
         # Reviews of the book give its tests as 1995 to 2007.
         published_sample=("1995-01-01", "2007-12-31"),
+        overlays=("sma_trend", "sma_exit"),
     )
 
     def warmup_bars(self, **params: Any) -> int:
@@ -220,6 +221,7 @@ class Turtle20Rule(_TurtleRule):
         source=_FAITH,
         label="adaptation",
         deviations=_TURTLE_DEVIATIONS,
+        overlays=("entry_high", "entry_low", "exit_high", "exit_low"),
     )
 
 
@@ -245,6 +247,7 @@ class Turtle55Rule(_TurtleRule):
         source=_FAITH,
         label="adaptation",
         deviations=_TURTLE_DEVIATIONS,
+        overlays=("entry_high", "entry_low", "exit_high", "exit_low"),
     )
 
 
@@ -279,6 +282,7 @@ class Week52HighRule(BaseRule):
         ),
         # Summaries of the paper give 1963 to 2001.
         published_sample=("1963-01-01", "2001-12-31"),
+        overlays=("highest_close",),
     )
 
     def warmup_bars(self, **params: Any) -> int:

@@ -49,6 +49,7 @@ class FaberTimingRule(BaseRule):
         ),
         # The author's page: tested since 1900, out of sample from 2006 on.
         published_sample=("1900-01-01", "2005-12-31"),
+        overlays=("monthly_average",),
     )
 
     def warmup_bars(self, **params: Any) -> int:

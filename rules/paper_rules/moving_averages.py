@@ -74,6 +74,7 @@ class BllVariableMaRule(BaseRule):
             "Short sales on sell days need direction long_short; long_only is flat on them.",
         ),
         published_sample=_SAMPLE,
+        overlays=("sma_short", "sma_long"),
     )
 
     def warmup_bars(self, **params: Any) -> int:
@@ -133,6 +134,7 @@ class BllFixedMaRule(BaseRule):
             "Short sales after sell signals need direction long_short; long_only stays flat.",
         ),
         published_sample=_SAMPLE,
+        overlays=("sma_short", "sma_long"),
     )
 
     def warmup_bars(self, **params: Any) -> int:
@@ -200,6 +202,7 @@ class BllRangeBreakRule(BaseRule):
             "Short sales after sell signals need direction long_short; long_only stays flat.",
         ),
         published_sample=_SAMPLE,
+        overlays=("range_high", "range_low"),
     )
 
     def warmup_bars(self, **params: Any) -> int:

@@ -5,11 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from cli.data_commands import run_group
 from storage.records import NewRun
 from tests.support.web import Web, inline_web, submit
+from webapp.definition_schemas import Definitions
 from webapp.schemas import PageSeries, PageTrades, PageView, RunCharts
 
 __all__ = ["inline_web"]
@@ -90,12 +95,54 @@ def test_each_tab_exports_csv_and_json(inline_web: Web, table: str) -> None:
     rows = list(csv.reader(io.StringIO(as_csv.text, newline="")))
     assert len({len(row) for row in rows}) == 1
     data = json.loads(as_json.data)
-    n_rows = (
-        len(data["metrics"])
-        if table == "metrics"
-        else len(data if isinstance(data, list) else data["time"])
-    )
+    n_rows = len(data[{"metrics": "metrics", "trades": "trades"}.get(table, "time")])
     assert len(rows) - 1 == n_rows > 0
+    identity = {name: data[name] for name in ("run_id", "fingerprint", "definitions_version")}
+    assert identity["run_id"] in base
+    assert rows[0][-3:] == list(identity)
+    assert rows[1][-3:] == list(identity.values())
+    assert all(row[-3:] == ["", "", ""] for row in rows[2:])
+
+
+def test_the_report_is_one_page_under_a_policy_without_scripts(inline_web: Web) -> None:
+    run_id = submit(inline_web)
+    answer = inline_web.client.get(f"/api/v1/runs/{run_id}/report.html")
+    assert (answer.status_code, answer.mimetype) == (200, "text/html")
+    policy = answer.headers["Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'; style-src 'sha256-")
+    assert "script-src" not in policy
+    assert "unsafe" not in policy
+    assert "frame-ancestors 'none'" in policy
+    page = answer.text
+    assert re.findall(r"(?:src|href)=|url\(|@import", page) == [], "needs nothing but itself"
+    fingerprint = inline_web.client.get(f"/api/v1/runs/{run_id}").json["fingerprint"]
+    for name, value in (("run-id", run_id), ("fingerprint", fingerprint)):
+        assert f'<meta name="{name}" content="{value}">' in page
+    held = {"If-None-Match": answer.headers["ETag"]}
+    again = inline_web.client.get(f"/api/v1/runs/{run_id}/report.html", headers=held)
+    assert again.status_code == 304
+
+
+def test_the_command_line_writes_the_same_report(
+    inline_web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = submit(inline_web)
+    monkeypatch.setenv("STOCK_BACKTEST_DATABASE_URL", inline_web.settings.database_url)
+    file = tmp_path / "report.html"
+    done = CliRunner().invoke(run_group, ["show", run_id, "--report", str(file)])
+    assert done.exit_code == 0, done.output
+    shown = inline_web.client.get(f"/api/v1/runs/{run_id}/report.html").text
+    assert file.read_text(encoding="utf-8") == shown
+
+
+def test_every_metric_of_a_run_is_explained(inline_web: Web) -> None:
+    answer = inline_web.client.get("/api/v1/definitions")
+    definitions = Definitions.model_validate(answer.json)
+    view = inline_web.client.get(f"/api/v1/runs/{submit(inline_web)}/view").json
+    shown = {name for name in view["metrics"] if not name.startswith("benchmark_")}
+    assert {item.name for item in definitions.metrics} == shown
+    assert {item.name for item in definitions.conventions} == set(view["conventions"])
+    assert view["definitions_version"] == definitions.definitions_version
 
 
 @pytest.mark.parametrize("name", ["secrets.csv", "equity.xlsx", "equity", "..%2fequity.csv"])

@@ -36,6 +36,7 @@ def test_a_poll_shows_state_position_and_the_complete_spec(web: Web) -> None:
     first, second = submit(web), submit(web, params={"window": 6}, tags=["a"], note="why")
     view = RunView.model_validate(web.client.get(f"/api/v1/runs/{second}").json)
     assert (view.state, view.queue_position, view.attempt) == ("queued", 2, 0)
+    assert view.queue_length == 2
     assert (view.tags, view.note, view.metrics, view.error) == (["a"], "why", None, None)
     assert view.spec.params["window"] == 6
     assert set(view.spec.params) > {"window"}
@@ -53,8 +54,11 @@ def test_a_poll_that_knows_the_etag_gets_an_empty_304_until_something_changes(we
     web.client.post(f"/api/v1/runs/{first}/cancel")  # the queue moves on, the run itself does not
     moved = web.client.get(path, headers={"If-None-Match": etag})
     assert (moved.status_code, moved.json["queue_position"]) == (200, 1)
+    submit(web, params={"window": 7})  # behind it
+    longer = web.client.get(path, headers={"If-None-Match": moved.headers["ETag"]})
+    assert (longer.status_code, longer.json["queue_length"]) == (200, 2)
     web.client.patch(path, json={"note": "new"})
-    changed = web.client.get(path, headers={"If-None-Match": moved.headers["ETag"]})
+    changed = web.client.get(path, headers={"If-None-Match": longer.headers["ETag"]})
     assert (changed.status_code, changed.json["note"]) == (200, "new")
 
 

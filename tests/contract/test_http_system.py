@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from pathlib import Path
 from urllib.parse import urljoin
@@ -105,6 +106,22 @@ def test_static_files_with_their_hash_are_kept_and_others_are_asked_for_again(
         etag = asked.headers["ETag"]
     with web.client.get("/static/a.css", headers={"If-None-Match": etag}) as again:
         assert again.status_code == 304
+
+
+def test_static_files_are_packed_for_clients_that_unpack(web: Web) -> None:
+    path, packs = "/static/css/run.css", {"Accept-Encoding": "gzip, br"}
+    with web.client.get(path) as plain:
+        assert "Content-Encoding" not in plain.headers
+        whole = plain.data
+    for _ in range(2):  # packed, then remembered
+        with web.client.get(path, headers=packs) as packed:
+            assert packed.headers["Content-Encoding"] == "gzip"
+            assert packed.headers["Vary"] == "Accept-Encoding"
+            assert gzip.decompress(packed.data) == whole
+            assert int(packed.headers["Content-Length"]) == len(packed.data) < len(whole) / 2
+    held = {**packs, "If-None-Match": packed.headers["ETag"]}
+    with web.client.get(path, headers=held) as again:
+        assert (again.status_code, again.data) == (304, b"")
 
 
 @pytest.mark.parametrize("path", list(PAGES))

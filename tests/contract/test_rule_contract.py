@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from storage.bar_files import load_bar_file
 
 DATA = Path(__file__).parents[2] / "data"
 RULES = {rule.metadata.name: rule for rule in list_rules()}
+
+PRICES = ("open", "high", "low", "close")
 
 
 def load_daily_bars(symbol: str) -> Bars:
@@ -137,6 +140,19 @@ def test_no_signal_before_warm_up_has_ended(rule, bars):
     output = rule.compute(bars, **params)
     first_idx = int(np.flatnonzero(output.signal)[0])
     assert first_idx >= rule.warmup_bars(**params)
+
+
+def test_overlays_are_the_indicators_that_are_prices(rule, bars):
+    params = get_defaults(rule)
+    dearer = replace(bars, **{name: getattr(bars, name) * 1024.0 for name in PRICES})
+    indicators, scaled = (rule.compute(each, **params).indicators for each in (bars, dearer))
+    assert set(rule.metadata.overlays) <= set(indicators)
+    for name, values in indicators.items():
+        known = np.isfinite(values)
+        # A price is near the close and grows with it; MACD only grows, RSI only may be near.
+        is_near = 0.3 < np.median(values[known] / bars.close[known]) < 3.0
+        grows = np.allclose(scaled[name][known], values[known] * 1024.0)
+        assert (is_near and grows) == (name in rule.metadata.overlays), name
 
 
 def test_indicators_are_numbers_once_warm_up_has_ended(rule, bars):

@@ -285,6 +285,10 @@ def test_each_tab_exports_csv_json_and_a_picture(visit: Visit, tmp_path: Path) -
             assert len(json.loads(file.read_text())["equity"]) == 3270
         else:
             assert file.read_bytes().startswith(b"\x89PNG")
+    page.click("#tab-stats")
+    with page.expect_download() as download:
+        page.click("#export-png")
+    assert download.value.path().read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_waiting_run_shows_its_place_and_can_be_cancelled(visit: Visit) -> None:
@@ -296,7 +300,7 @@ def test_a_waiting_run_shows_its_place_and_can_be_cancelled(visit: Visit) -> Non
         os.kill(process.pid, signal.SIGSTOP)
     try:
         visit.command("MSFT RSI 9 25 75 GO")
-        expect(page.locator("#state-panel h2")).to_contain_text("Queued")
+        expect(page.locator("#state-panel h2")).to_have_text("Queued, 1st of 1")
         page.keyboard.press("c")
         expect(page.locator("#cancel-run")).to_be_focused()
         page.keyboard.press("Enter")
@@ -345,7 +349,7 @@ def test_a_ruined_run_says_so_and_gives_the_reason_of_every_dash(visit: Visit) -
     assert visit.kpi("cagr") == "–"
     expect(page.locator("#panel-stats [data-metric=cagr]")).to_contain_text("below zero")
     page.hover("#ribbon [data-metric=cagr] .term")
-    expect(page.locator("#tooltip")).to_contain_text("Not defined here")
+    expect(page.locator("#tooltip")).to_contain_text("UNDEFINED HERE equity ended below zero")
     page.click("#tab-equity")
     expect(page.locator("[data-scale=lin]")).to_have_attribute("aria-pressed", "true")
 

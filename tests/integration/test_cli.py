@@ -56,6 +56,7 @@ def test_a_backtest_of_a_shipped_symbol_prints_the_contracts_object(cli: Cli) ->
     assert list(document) == [
         "run_id",
         "fingerprint",
+        "definitions_version",
         "engine_version",
         "results_version",
         "spec",

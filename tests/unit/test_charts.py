@@ -2,11 +2,13 @@
 
 import base64
 import gc
+import io
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from adapters.chart_data import prepare_orders, prepare_trade_pnl
 from adapters.charts import CHART_NAMES, render_charts
@@ -40,7 +42,7 @@ def stored_result(n_trades: int) -> tuple[dict, list, dict]:
         for i in range(n_trades)
     ]
     spec = {"trading": {"initial_cash": 1e5}, "dataset": {"symbol": "X"}, "params": {"window": 3}}
-    return {"spec": spec, "rule": {"title": "RSI"}}, trades, columns
+    return {"spec": spec, "rule": {"title": "RSI"}, "fingerprint": "f" * 64}, trades, columns
 
 
 @pytest.mark.parametrize("n_trades", [0, 1, 30])
@@ -51,6 +53,16 @@ def test_all_four_charts_are_png_data_uris(n_trades: int) -> None:
         head, _, body = uri.partition(",")
         assert head == "data:image/png;base64"
         assert base64.b64decode(body).startswith(b"\x89PNG\r\n\x1a\n")
+
+
+def test_a_picture_says_whose_it_is() -> None:
+    uri = render_charts(*stored_result(1), "the-run")["orders"]
+    picture = Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2])))
+    assert picture.text == {
+        "run_id": "the-run",
+        "fingerprint": "f" * 64,
+        "definitions_version": "1",
+    }
 
 
 def test_the_same_result_draws_the_same_pictures() -> None:

@@ -9,8 +9,10 @@ from typing import TypeVar
 
 from flask import Response
 
+from adapters.adapter import identify_result
 from adapters.views import build_series_view
 from backtest.errors import FieldError, InputError
+from backtest.version import __version__
 from storage.records import RunRecord
 from webapp.bodies import read_query
 from webapp.context import get_context
@@ -41,6 +43,7 @@ _SERIES = (
     *("position_value", "exposure", "benchmark", "drawdown", "benchmark_drawdown"),
 )
 _EXTENSIONS = {"csv": "text/csv", "json": JSON}
+_HTML = "text/html"
 _NOT_DONE = (404, 409)
 _TAG = "Results"
 
@@ -149,33 +152,63 @@ def export(run_id: str, table: str, extension: str) -> Response:
     record = load_succeeded_run(run_id)
     body = _write_table(record, table, extension)
     response = Response(body, mimetype=_EXTENSIONS[extension])
-    stem = re.sub(r"[^A-Za-z0-9._-]", "_", f"{record.symbol}_{record.rule}_{record.run_id[:8]}")
-    response.headers["Content-Disposition"] = f'attachment; filename="{stem}_{table}.{extension}"'
+    name = f"{_stem(record)}_{table}.{extension}"
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
     response.headers["Cache-Control"] = "no-store"
     return response
 
 
+def _stem(record: RunRecord) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]", "_", f"{record.symbol}_{record.rule}_{record.run_id[:8]}")
+
+
 def _write_table(record: RunRecord, table: str, extension: str) -> Iterator[bytes]:
     runs, run_id = get_context().store.runs, record.run_id
+    summary = _require(runs.load_summary(run_id), record)
+    identity = identify_result(summary, run_id)
+    is_csv = extension == "csv"
     if table == "metrics":
-        summary = _require(runs.load_summary(run_id), record)
-        if extension == "csv":
-            return write_csv(("metric", "run", "benchmark"), iterate_metric_rows(summary))
-        chosen = {name: summary[name] for name in ("metrics", "benchmark", "undefined")}
-        return iter([encode_json(chosen)])
+        if is_csv:
+            rows = iterate_metric_rows(summary)
+            return write_csv(("metric", "run", "benchmark"), rows, identity)
+        chosen = ("metrics", "benchmark", "undefined")
+        return iter([encode_json({**identity, **{name: summary[name] for name in chosen}})])
     if table == "trades":
         trades = _require(runs.load_trades(run_id), record)
-        if extension == "csv":
-            return write_csv(TRADE_COLUMNS, iterate_trade_rows(trades))
-        return iter(
-            [encode_json([{name: trade[name] for name in TRADE_COLUMNS} for trade in trades])]
-        )
+        if is_csv:
+            return write_csv(TRADE_COLUMNS, iterate_trade_rows(trades), identity)
+        listed = [{name: trade[name] for name in TRADE_COLUMNS} for trade in trades]
+        return iter([encode_json({**identity, "trades": listed})])
     names = SERIES_TABLES[table]
     columns = _require(runs.load_columns(run_id, ("time", *names)), record)
-    spacing = _require(runs.load_summary(run_id), record)["spacing"]
-    if extension == "csv":
-        return write_csv(("time", *names), iterate_series_rows(columns, names, spacing))
-    return write_series_json(columns, names, spacing)
+    if is_csv:
+        rows = iterate_series_rows(columns, names, summary["spacing"])
+        return write_csv(("time", *names), rows, identity)
+    return write_series_json(columns, names, summary["spacing"], identity)
+
+
+def show_report(run_id: str) -> Response:
+    """Answer the whole result as one page that can be saved, sent and printed."""
+    from adapters.report import REPORT_COLUMNS, build_policy, render_report
+
+    record = load_succeeded_run(run_id)
+    # The page is drawn by this version: another draws it anew.
+    etag = f"{_result_etag(record)}.{__version__}"
+    if is_unchanged(etag):
+        return answer_unchanged(etag)
+    runs = get_context().store.runs
+    page = render_report(
+        _require(runs.load_summary(record.run_id), record),
+        _require(runs.load_trades(record.run_id), record),
+        _require(runs.load_columns(record.run_id, REPORT_COLUMNS), record),
+        record.run_id,
+    )
+    response = _build_immutable([page.encode()], etag)
+    response.mimetype = _HTML
+    # Stricter than the dashboard's: no script at all, and one style element by its hash.
+    response.headers["Content-Security-Policy"] = f"{build_policy()}; frame-ancestors 'none'"
+    response.headers["Content-Disposition"] = f'inline; filename="{_stem(record)}_report.html"'
+    return response
 
 
 def _require(found: Stored | None, record: RunRecord) -> Stored:
@@ -257,6 +290,16 @@ ROUTES = (
         "One table as CSV or JSON",
         _TAG,
         "text/csv",
+        refusals=_NOT_DONE,
+    ),
+    Route(
+        "GET",
+        "/api/v1/runs/{run_id}/report.html",
+        show_report,
+        "The whole result as one page",
+        _TAG,
+        _HTML,
+        also=_UNCHANGED,
         refusals=_NOT_DONE,
     ),
 )

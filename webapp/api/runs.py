@@ -79,8 +79,10 @@ def show(run_id: str) -> Response:
     record = load_run(run_id)
     if record.state in TERMINAL_STATES:
         get_executor(get_context().settings).forget("run", record.run_id)
-    position = pulse.queue_position if pulse is not None and record.state == "queued" else None
-    response = build_json(build_run_view(record, position), headers={"Cache-Control": "no-cache"})
+    queue: tuple[int | None, int | None] = (None, None)
+    if pulse is not None and record.state == "queued":
+        queue = (pulse.queue_position, pulse.queue_length)
+    response = build_json(build_run_view(record, *queue), headers={"Cache-Control": "no-cache"})
     if pulse is not None:
         response.set_etag(pulse.etag, weak=True)
     return response

@@ -8,8 +8,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from backtest.version import __version__
 from tasks.executors import ExecutorHealth, get_executor
 from webapp.context import get_context
+from webapp.definition_schemas import Definitions
 from webapp.health import check_database, judge, list_reasons
-from webapp.metadata import build_rule_list, build_trading_fields
+from webapp.metadata import build_definitions, build_rule_list, build_trading_fields
 from webapp.metrics import render_platform
 from webapp.problems import RETRY_AFTER_SECONDS
 from webapp.responses import build_json
@@ -22,6 +23,11 @@ _TAG = "System"
 def list_rules() -> Response:
     """List all rules with their parameters, and the trading parameters they share."""
     return build_json({"rules": build_rule_list(), "trading": build_trading_fields()})
+
+
+def show_definitions() -> Response:
+    """Answer what every metric means, and in which term other libraries differ."""
+    return build_json(build_definitions(), headers={"Cache-Control": "no-cache"})
 
 
 def show_health() -> Response:
@@ -70,6 +76,14 @@ def show_metrics() -> Response:
 
 ROUTES = (
     Route("GET", "/api/v1/rules", list_rules, "List rules", _TAG, RuleList),
+    Route(
+        "GET",
+        "/api/v1/definitions",
+        show_definitions,
+        "Every metric explained",
+        _TAG,
+        Definitions,
+    ),
     Route(
         "GET",
         "/health",

@@ -9,10 +9,23 @@ const MARK_GAP = 3;
 const CROWDED_PIXELS = 9;
 const TAG_HEIGHT = 15;
 
+const exitBars = new WeakMap();
+
+/** Position of the first trade that is not over before `bar`. @param {Object[]} trades in order @param {number} bar */
+export function findTrade(trades, bar) {
+  let exits = exitBars.get(trades);
+  // Listed once: every frame of a zoom asks.
+  if (exits?.length !== trades.length) {
+    exits = trades.map((trade) => trade.exit_idx);
+    exitBars.set(trades, exits);
+  }
+  return lowerBound(exits, bar);
+}
+
 /** Trades that touch the visible bars; they are in order of entry. */
 function visibleTrades(u, trades) {
   const { min, max } = u.scales.x;
-  let first = lowerBound(trades.map((trade) => trade.exit_idx), min);
+  let first = findTrade(trades, min);
   const found = [];
   for (; first < trades.length && trades[first].entry_idx <= max; first += 1) found.push(trades[first]);
   return found;
@@ -52,12 +65,16 @@ export function markTrades(trades, selected = () => null) {
     ctx.save();
     clipToPlot(u);
     ctx.lineWidth = 1.2 * devicePixelRatio;
+    // The scale is linear, and tens of thousands of trades may be in sight.
+    const { min, max } = u.scales.x;
+    const perBar = u.bbox.width / (max - min);
+    const xOf = (bar) => u.bbox.left + (bar - min) * perBar;
     let lastEntry = -Infinity;
     let lastExit = -Infinity;
     for (const trade of shown) {
       const isLong = trade.direction === "long";
-      const entryX = u.valToPos(trade.entry_idx, "x", true);
-      const exitX = u.valToPos(trade.exit_idx, "x", true);
+      const entryX = xOf(trade.entry_idx);
+      const exitX = xOf(trade.exit_idx);
       const isChosen = selected() === trade;
       // The two fills of a reversal are in one bar and on one side: a short's marks stand further out.
       const offset = size * (isLong ? 2.6 : 4.8);
@@ -73,7 +90,7 @@ export function markTrades(trades, selected = () => null) {
       if (trade.exit_reason !== "open" && (exitX - lastExit >= MARK_GAP || isChosen)) {
         const y = u.valToPos(trade.exit_price, "y", true);
         triangle(ctx, exitX, isLong ? y - offset : y + offset, size, isLong ? 1 : -1);
-        ctx.fillStyle = trade.pnl > 0 ? COLORS.gain : COLORS.loss;
+        ctx.fillStyle = trade.pnl > 0 ? COLORS.gain : trade.pnl < 0 ? COLORS.loss : COLORS.second;
         ctx.fill();
         lastExit = exitX;
       }

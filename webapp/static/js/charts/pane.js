@@ -16,8 +16,8 @@ const LABEL_HALF = 7;
  * @typedef {Object} PaneSpec
  * @property {string} title @property {number} weight share of the height
  * @property {Array<{name: string, label: string, color: string, width?: number, dash?: number[],
- *   fill?: string, stepped?: boolean, hidden?: boolean, tagged?: boolean, mark?: string}>} series columns of the run;
- *   a `mark` stands before the value of its tag
+ *   fill?: string, stepped?: boolean, hidden?: boolean, tagged?: boolean, mark?: string, isOverlay?: boolean}>} series
+ *   columns of the run; a `mark` stands before the value of its tag, an overlay stays where candles are drawn
  * @property {(value: number, step?: number) => string} format of tags and, with the step between them, gridlines
  * @property {(value: number) => string} [formatTick] of the axis, by default as the tags
  * @property {boolean} [isLog] @property {boolean} [hasCandles] open, high, low, close come first
@@ -26,6 +26,11 @@ const LABEL_HALF = 7;
  * @property {Function[]} [under] @property {Function[]} [over] drawn before, after the lines
  * @property {(values: Object<string, number|null>, bar: number) => Array} readout content of the heading
  */
+
+/** Lines that the read-out of a pane takes on a phone, however far the crosshair moves. */
+function linesOf(spec) {
+  return 2 + Math.ceil(spec.series.filter(({ isOverlay }) => isOverlay).length / 2);
+}
 
 /** A chart inside a stack. */
 export class Pane {
@@ -41,7 +46,8 @@ export class Pane {
     this.readout = h("div", { class: "pane-readout" });
     this.plotBox = h("div", { class: "pane-plot" });
     this.root = h("section", { class: "pane",
-      style: { "flex-grow": spec.weight, "flex-basis": isLast ? `${TIME_AXIS_HEIGHT}px` : "0" } },
+      style: { "flex-grow": spec.weight, "flex-basis": isLast ? `${TIME_AXIS_HEIGHT}px` : "0",
+        "--head-lines": linesOf(spec) } },
       h("header", { class: "pane-head" }, h("h3", { text: spec.title }), this.readout), this.plotBox);
     this.full = null;
     this.view = null;
@@ -89,7 +95,7 @@ export class Pane {
 
   seriesOptions(series) {
     const line = series.stepped ? uPlot.paths.stepped({ align: 1 }) : uPlot.paths.linear();
-    const isDrawn = (u) => !series.hidden && !(this.spec.hasCandles && canDrawCandles(u));
+    const isDrawn = (u) => !series.hidden && (series.isOverlay || !(this.spec.hasCandles && canDrawCandles(u)));
     return {
       label: series.label, stroke: series.color, width: series.width || 1.25, dash: series.dash, fill: series.fill,
       points: { show: false }, spanGaps: false,

@@ -1,12 +1,12 @@
 /** The charts of the tabs, as data: which columns, how drawn, what the heading reads. */
 
+import { findRule, readBoot } from "../lib/boot.js";
 import { h } from "../lib/dom.js";
 import {
   digitsFor, formatCount, formatPercent, formatPrice, formatShort, formatSignedPercent, formatTick, signClass,
 } from "../lib/format.js";
-import { markTrades, shadeHeld } from "./overlays.js";
+import { findTrade, markTrades, shadeHeld } from "./overlays.js";
 import { COLORS } from "./theme.js";
-import { lowerBound } from "./time_axis.js";
 
 const RUN = { color: COLORS.text, width: 1.75, tagged: true };
 const BENCH = { color: COLORS.bench, width: 1, tagged: true };
@@ -31,19 +31,31 @@ export function equityPane({ summary, trades }, isLog) {
   };
 }
 
-/** Price with entries and exits; candles where few bars are in sight. */
+const OVERLAY_COLORS = [COLORS.amber, COLORS.bench, COLORS.text, COLORS.hint];
+
+/** Names of the rule's indicators that are prices, and so drawn on the price. */
+function overlaysOf(summary) {
+  const known = findRule(readBoot(), summary.spec.rule)?.overlays || [];
+  return summary.rule.indicators.filter((name) => known.includes(name));
+}
+
+/** Price with entries, exits and averages; candles where few bars are in sight. */
 export function pricePane({ summary, trades }, isLog, { selected = () => null, levels = () => [], weight = 3 } = {}) {
+  const lines = overlaysOf(summary).map((name, idx) => ({ name: `indicator:${name}`, label: name.replaceAll("_", " "),
+    color: OVERLAY_COLORS[idx % OVERLAY_COLORS.length], width: 1.25 }));
   return {
     title: summary.spec.dataset.adjusted ? "Price adjusted" : "Price raw", weight, isLog, hasCandles: true,
     series: [
       ...["open", "high", "low"].map((name) => ({ name, label: name, color: COLORS.second, hidden: true })),
       { name: "close", label: "close", color: COLORS.second, width: 1.1, tagged: true },
+      ...lines.map((line) => ({ ...line, isOverlay: true })),
     ],
     format: formatPrice, formatTick, room: 0.1, under: [shadeHeld(trades)],
     levels, over: [markTrades(trades, selected)],
-    readout: ({ open, high, low, close }, bar) => [
+    readout: ({ open, high, low, close, ...others }, bar) => [
       h("span", { class: "ohlc",
         text: `O ${formatPrice(open)}  H ${formatPrice(high)}  L ${formatPrice(low)}  C ${formatPrice(close)}` }),
+      ...lines.map(({ name, label, color }) => key(color, `${label} ${formatPrice(others[name])}`)),
       h("span", { class: "legend-marks" }, "△ entry ", h("b", { class: "gain", text: "▼" }), " exit at gain ",
         h("b", { class: "loss", text: "▼" }), " at loss"),
       describeTrade(tradeAt(trades, bar)),
@@ -52,7 +64,7 @@ export function pricePane({ summary, trades }, isLog, { selected = () => null, l
 }
 
 function tradeAt(trades, bar) {
-  const idx = lowerBound(trades.map((trade) => trade.exit_idx), bar);
+  const idx = findTrade(trades, bar);
   const trade = trades[idx];
   return trade && trade.entry_idx <= bar ? { trade, number: idx + 1 } : null;
 }
@@ -122,7 +134,8 @@ export function sharesPane() {
  */
 export function indicatorPanes({ summary }) {
   const groups = new Map();
-  for (const name of summary.rule.indicators) {
+  const onPrice = overlaysOf(summary);
+  for (const name of summary.rule.indicators.filter((each) => !onPrice.includes(each))) {
     const family = name.split("_")[0];
     groups.set(family, [...(groups.get(family) || []), name]);
   }

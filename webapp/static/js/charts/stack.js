@@ -3,6 +3,7 @@
 import { announce, debounce, h } from "../lib/dom.js";
 import { installGestures } from "./gestures.js";
 import { Pane } from "./pane.js";
+import { composePicture } from "./picture.js";
 import { formatMoment, TimeIndex } from "./time_axis.js";
 
 const FETCH_DELAY = 120;
@@ -46,6 +47,7 @@ export class ChartStack {
 
   destroy() {
     this.fetching.abort();
+    cancelAnimationFrame(this.frame);
     this.resizing.disconnect();
     this.stopGestures();
     for (const pane of this.panes) pane.u.destroy();
@@ -151,11 +153,20 @@ export class ChartStack {
    */
   setRange(range, { isQuiet = false } = {}) {
     this.range = this.clamp(range) || this.whole;
-    this.draw();
+    this.drawSoon();
     this.refetch();
     if (!isQuiet && this.onRange) {
       this.onRange(this.isWhole() ? null : [Math.max(Math.round(this.range[0]), 0), Math.round(this.range[1])]);
     }
+  }
+
+  /** Draw once a frame, however many wheel events it brings. */
+  drawSoon() {
+    if (this.frame) return;
+    this.frame = requestAnimationFrame(() => {
+      this.frame = 0;
+      this.draw();
+    });
   }
 
   /** Zoom by `factor` around the crosshair or the middle. @param {number} factor @param {number} [around] bar */
@@ -217,8 +228,8 @@ export class ChartStack {
     for (const pane of this.panes) pane.resize();
   }
 
-  /** Draw all panes into one picture. @returns {Promise<Blob>} PNG */
+  /** Draw all panes into one picture. @returns {HTMLCanvasElement} */
   toPicture() {
-    return import("./picture.js").then(({ composePicture }) => composePicture(this.panes));
+    return composePicture(this.panes);
   }
 }

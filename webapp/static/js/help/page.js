@@ -3,7 +3,7 @@
 import { describeField } from "../form/fields.js";
 import { $, fill, h } from "../lib/dom.js";
 import { keyTable } from "../lib/keys.js";
-import { GROUPS, metricDefinition, metricLabel } from "../lib/metrics.js";
+import { describeMetric, GROUPS, metricLabel } from "../lib/metrics.js";
 import { installShell } from "../lib/shell.js";
 
 const boot = installShell();
@@ -19,7 +19,7 @@ fill($("#help-trading"), fieldTable(boot.trading, []));
 fill($("#help-figures"), GROUPS.map(([title, names]) => h("table", { class: "grid key-table" },
   h("caption", { text: title }),
   h("tbody", {}, names.map((name) => h("tr", { id: name }, h("th", { scope: "row", text: metricLabel(name) }),
-    h("td", { text: metricDefinition(name) })))))));
+    h("td", {}, describeMetric(name).split("\n").map((line) => h("p", { text: line.replace("\t", " ") }))))))))); 
 if (location.hash) $(location.hash)?.scrollIntoView();
 
 function describeSource({ source, label, published_sample: sample }) {

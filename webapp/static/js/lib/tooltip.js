@@ -1,10 +1,16 @@
-/** One tooltip for the whole page: shown on hover and on keyboard focus, left with Escape. */
+/**
+ * One tooltip for the whole page: shown on hover, on keyboard focus and on a tap, left with Escape.
+ * A tip is lines of text; what stands before a tab in a line is its heading.
+ */
 
-import { h } from "./dom.js";
+import { fill, h } from "./dom.js";
 
 const SHOW_DELAY = 250;
+// Time to move the pointer from a term into its tooltip, for instance to select text.
+const LEAVE_DELAY = 150;
 const box = h("div", { id: "tooltip", role: "tooltip", class: "tooltip-box", hidden: true });
 let timer = 0;
+let leaving = 0;
 let owner = null;
 
 /** Start listening; call once a page. */
@@ -15,8 +21,10 @@ export function installTooltips() {
     if (node && event.pointerType !== "touch") show(node, SHOW_DELAY);
   });
   document.addEventListener("pointerout", (event) => {
-    if (event.target.closest?.("[data-tip]") === owner) hide();
+    if (event.target.closest?.("[data-tip]") === owner) hideSoon();
   });
+  box.addEventListener("pointerenter", () => clearTimeout(leaving));
+  box.addEventListener("pointerleave", hideSoon);
   document.addEventListener("focusin", (event) => {
     const node = event.target.closest?.("[data-tip]");
     if (node && event.target.matches(":focus-visible")) show(node, 0);
@@ -37,11 +45,12 @@ export function installTooltips() {
 }
 
 function show(node, delay) {
+  clearTimeout(leaving);
   if (owner === node) return;
   hide();
   owner = node;
   timer = setTimeout(() => {
-    box.textContent = node.dataset.tip;
+    fill(box, node.dataset.tip.split("\n").map(tipLine));
     box.hidden = false;
     const describing = node.matches("input,select,button,a,[tabindex]") ? node : null;
     if (describing && !describing.hasAttribute("aria-describedby")) {
@@ -49,6 +58,16 @@ function show(node, delay) {
     }
     place(node.getBoundingClientRect());
   }, delay);
+}
+
+function tipLine(text) {
+  const [heading, body] = text.includes("\t") ? text.split("\t") : ["", text];
+  return h("p", {}, heading && h("i", { text: heading }), heading ? ` ${body}` : body);
+}
+
+function hideSoon() {
+  clearTimeout(leaving);
+  leaving = setTimeout(hide, LEAVE_DELAY);
 }
 
 function place(anchor) {
@@ -63,6 +82,7 @@ function place(anchor) {
 
 function hide() {
   clearTimeout(timer);
+  clearTimeout(leaving);
   if (owner?.getAttribute("aria-describedby") === "tooltip") owner.removeAttribute("aria-describedby");
   owner = null;
   box.hidden = true;

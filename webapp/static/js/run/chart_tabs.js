@@ -6,7 +6,7 @@ import {
 import { ChartStack } from "../charts/stack.js";
 import { fill, h } from "../lib/dom.js";
 import { DASH, formatCount, formatNumber, formatPercent, formatShort } from "../lib/format.js";
-import { metricDefinition } from "../lib/metrics.js";
+import { describeMetric } from "../lib/metrics.js";
 import { term } from "../lib/tooltip.js";
 import { loadSeries } from "./session.js";
 import { showRail } from "./stats.js";
@@ -88,11 +88,11 @@ function portfolioTable(summary) {
   const rows = [
     ["final equity", formatCount(summary.final.equity),
       "Equity at the last bar, an open position marked at its close."],
-    ["exposure", formatPercent(metrics.exposure), metricDefinition("exposure")],
-    ["turnover", formatNumber(metrics.turnover), metricDefinition("turnover")],
+    ["exposure", formatPercent(metrics.exposure), describeMetric("exposure")],
+    ["turnover", formatNumber(metrics.turnover), describeMetric("turnover")],
     ["commission", formatCount(summary.trade_totals.commission), "Commission of all fills."],
-    ["interest", formatNumber(metrics.interest), metricDefinition("interest")],
-    ["rejected orders", formatCount(metrics.n_rejected_orders), metricDefinition("n_rejected_orders")],
+    ["interest", formatNumber(metrics.interest), describeMetric("interest")],
+    ["rejected orders", formatCount(metrics.n_rejected_orders), describeMetric("n_rejected_orders")],
   ];
   return h("table", { class: "grid stat-table" },
     h("thead", {}, h("tr", {}, h("th", { scope: "col", text: "Portfolio" }),

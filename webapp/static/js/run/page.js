@@ -32,7 +32,10 @@ class RunPage {
       onRun: (body) => this.submit(body),
       onChange: () => this.echoForm(),
     });
-    this.view = new ResultView((error) => this.reportTrouble(error, () => this.open(this.run.run_id)));
+    this.view = new ResultView({
+      onError: (error) => this.reportTrouble(error, () => this.open(this.run.run_id)),
+      onAgain: () => this.runAgain(),
+    });
     this.run = null;
     this.following = new AbortController();
     installPresets(this.form, () => this.echoForm());
@@ -138,7 +141,8 @@ class RunPage {
       showTrouble(null);
       document.body.classList.remove("is-form-open");
       $("#form-toggle").setAttribute("aria-expanded", "false");
-      writeAddress({ run: answer.run_id, zoom: null, trade: null, filter: null, show: null, sort: null, from: null },
+      writeAddress({ run: answer.run_id, zoom: null, trade: null, filter: null, show: null, sort: null,
+        from: null },
         { push: true });
       if (answer.cached) announce("the same run was done before; this is its result");
       this.open(answer.run_id, { isCached: answer.cached });
@@ -187,13 +191,20 @@ class RunPage {
     else showRunning(run, cancel);
   }
 
+  runAgain() {
+    this.submit({ ...requestOf(this.run.spec, this.boot), force: true });
+  }
+
   async showEnd(run, signal) {
-    const retry = () => this.submit({ ...requestOf(run.spec, this.boot), force: true });
+    const retry = () => this.runAgain();
+    // The result is on its way while the form is filled.
+    const loading = run.state === "succeeded" ? loadResult(run.run_id) : null;
+    loading?.catch(() => {}); // it is awaited below, where it is explained
     this.form.write(requestOf(run.spec, this.boot));
     this.echoForm();
     this.showTags();
-    if (run.state === "succeeded") {
-      const result = await loadResult(run.run_id);
+    if (loading) {
+      const result = await loading;
       if (signal.aborted) return;
       clearState();
       const { tab, zoom, scale } = readAddress();

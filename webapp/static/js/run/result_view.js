@@ -1,12 +1,15 @@
 /** The result of a finished run: ribbon, five tabs, exports. Tabs are built when first looked at. */
 
 import { writeAddress } from "../lib/address.js";
-import { $, saveFile } from "../lib/dom.js";
+import { $, debounce, saveFile } from "../lib/dom.js";
 import { shortId } from "../lib/format.js";
 import { bindKeys } from "../lib/keys.js";
+import { drawStats, stampPicture } from "../charts/picture.js";
+import { findRule } from "../lib/boot.js";
 import { showDrawdown, showEquity, showPortfolio } from "./chart_tabs.js";
 import { pictureSection } from "./pictures.js";
-import { showAssumptions, showHeading, showRibbon } from "./ribbon.js";
+import { showAssumptions } from "./assumptions.js";
+import { showHeading, showRibbon } from "./ribbon.js";
 import { runPath } from "./session.js";
 import { showStats } from "./stats.js";
 import { installTabs, selectTab, TABS } from "./tabs.js";
@@ -15,15 +18,20 @@ import { TradesTab } from "./trades.js";
 const EXPORTS = { stats: "metrics", equity: "equity", drawdown: "drawdown", portfolio: "portfolio", trades: "trades" };
 const CHART_TABS = { equity: showEquity, drawdown: showDrawdown, portfolio: showPortfolio };
 const RAIL_KEY = "rail";
+const ADDRESS_DELAY = 150;
 
 /** What stands to the right of the form once a run has succeeded. */
 export class ResultView {
-  /** @param {(error: Error) => void} onError */
-  constructor(onError) {
-    this.onError = onError;
+  /** @param {{onError: (error: Error) => void, onAgain: () => void}} handlers */
+  constructor({ onError, onAgain }) {
+    Object.assign(this, { onError, onAgain });
     this.built = new Map();
     this.tab = "equity";
     this.result = null;
+    // Browsers count changes of the address: not one a frame.
+    this.writeZoom = debounce((result) => {
+      if (result === this.result) writeAddress({ zoom: this.range ? this.range.join("-") : null });
+    }, ADDRESS_DELAY);
     installTabs((name) => this.openTab(name));
     this.bindAllKeys();
     for (const button of document.querySelectorAll("[data-scale]")) {
@@ -80,7 +88,7 @@ export class ResultView {
     document.body.classList.add("has-result");
     showHeading(result.summary.spec, result.summary, boot);
     showRibbon(result.summary);
-    showAssumptions(result.summary);
+    showAssumptions(result, findRule(boot, result.summary.spec.rule));
     this.markScale();
     this.openTab(TABS.includes(tab) ? tab : this.tab, { isQuiet: true });
   }
@@ -98,7 +106,9 @@ export class ResultView {
   }
 
   build(name, root) {
-    if (name === "stats") return showStats(root, this.result, pictureSection(this.result.runId));
+    if (name === "stats") {
+      return showStats(root, this.result, { pictures: pictureSection(this.result.runId), onAgain: this.onAgain });
+    }
     if (name === "trades") return new TradesTab(root, this.shared());
     return CHART_TABS[name](root, this.shared());
   }
@@ -108,7 +118,7 @@ export class ResultView {
       result: this.result, range: this.range, isLog: this.isLog, onError: this.onError,
       onRange: (range, isFromTable = false) => {
         this.range = range;
-        writeAddress({ zoom: range ? range.join("-") : null });
+        this.writeZoom(this.result);
         if (isFromTable) this.stack.setRange(range, { isQuiet: true });
       },
     };
@@ -117,12 +127,13 @@ export class ResultView {
   linkExports() {
     const base = `${runPath(this.result.runId)}/export/${EXPORTS[this.tab]}`;
     for (const kind of ["csv", "json"]) $(`#export-${kind}`).href = `${base}.${kind}`;
-    $("#export-png").hidden = !CHART_TABS[this.tab] && this.tab !== "trades";
+    $("#export-report").href = `${runPath(this.result.runId)}/report.html`;
   }
 
   async savePicture() {
-    if (!this.stack) return;
-    saveFile(`${shortId(this.result.runId)}-${this.tab}.png`, await this.stack.toPicture());
+    if (!this.result) return;
+    const picture = this.tab === "stats" ? drawStats(this.result.summary) : this.stack.toPicture();
+    saveFile(`${shortId(this.result.runId)}-${this.tab}.png`, await stampPicture(picture, this.result));
   }
 
   setScale(isLog) {

@@ -1,11 +1,9 @@
-/** Header line, KPI ribbon and the line of assumptions. */
+/** Header line and KPI ribbon. */
 
 import { findRule } from "../lib/boot.js";
 import { $, fill, h } from "../lib/dom.js";
-import {
-  DASH, formatCount, formatPercent, formatRule, formatShort,
-} from "../lib/format.js";
-import { describeMetric, formatMetric, metricClass, metricDefinition } from "../lib/metrics.js";
+import { DASH, formatCount, formatPercent, formatRule } from "../lib/format.js";
+import { describeMetric, formatMetric, metricClass } from "../lib/metrics.js";
 import { term } from "../lib/tooltip.js";
 
 const KPIS = [
@@ -61,31 +59,4 @@ export function showHeading(spec, summary, boot) {
 export function changedTrading(spec, fields) {
   return fields.filter(({ name, default: normal }) => spec.trading[name] !== undefined && spec.trading[name] !== normal)
     .map(({ name }) => `${SHORT_NAMES[name] || name} ${spec.trading[name] ?? "off"}`);
-}
-
-/** Assumptions and data warnings, in sight on every tab. @param {Object} summary */
-export function showAssumptions(summary) {
-  const { trading, dataset } = summary.spec;
-  const costs = [`${formatPercent(trading.fee_rate)} fee`,
-    trading.fee_fixed && `${formatShort(trading.fee_fixed)} fixed`,
-    trading.slippage && `${formatPercent(trading.slippage)} slip`].filter(Boolean).join(" + ");
-  const size = trading.size_type === "percent" ? formatPercent(trading.size,
-    0) : `${formatShort(trading.size)} ${trading.size_type === "value" ? "USD" : "shares"}`;
-  const stops = [["stop_loss", "stop"], ["take_profit", "take"], ["trailing_stop", "trail"]]
-    .filter(([name]) => trading[name]).map(([name,
-      word]) => `${word} ${formatPercent(trading[name], 1)}`).join(", ") || "none";
-  const items = [["FILL", trading.fill.replaceAll("_", " ")], ["COSTS", `${costs} per side`],
-    ["PRICES", dataset.adjusted ? "split + dividend adjusted" : "raw"],
-      ["SIZE", `${size}, ${trading.direction.replaceAll("_", " ")}`],
-    ["STOPS", stops], ["RF", formatPercent(trading.risk_free, 1)]];
-  const { warnings } = summary;
-  const count = warnings.length;
-  fill($("#assumptions"),
-    summary.metrics.ruined && h("span",
-      { class: "word", text: "RUINED", tabindex: "0", data: { tip: metricDefinition("ruined") } }),
-    items.map(([name, text]) => h("span", {}, h("i", { text: name }), text)),
-    count > 0 && h("span", { class: "warnings", tabindex: "0",
-      data: { tip: warnings.map((item) => item.message).join("\n") } },
-      h("span", { class: "word", text: count === 1 ? "1 WARNING" : `${count} WARNINGS` }),
-      ` ${warnings[0].message}`));
 }

@@ -1,7 +1,7 @@
 /** What stands in place of the tabs: nothing yet, queued, running, failed, cancelled. */
 
 import { $, announce, copyText, fill, h } from "../lib/dom.js";
-import { formatOrdinal, sentence } from "../lib/format.js";
+import { formatCount, formatOrdinal, sentence } from "../lib/format.js";
 
 const STAGES = ["loading", "bars", "signals", "engine", "metrics", "report", "saving"];
 const FAILURES = {
@@ -47,17 +47,23 @@ export function showEmpty(examples, data, onExample) {
 
 /** Waiting for a worker. @param {Object} run @param {number} delay ms @param {() => void} onCancel */
 export function showQueued(run, delay, onCancel) {
-  const position = run.queue_position;
-  const title = position ? ["Queued, ", h("span", { class: "amber", text: formatOrdinal(position) })] : ["Queued"];
+  const { queue_position: position, queue_length: length } = run;
+  const place = position && [h("span", { class: "amber", text: formatOrdinal(position) }), ` of ${formatCount(length)}`];
   showPanel({ isWaiting: true },
-    h("h2", {}, title),
-    position && h("div", { class: "queue-boxes", "aria-hidden": "true" },
-      Array.from({ length: Math.min(position, MAX_BOXES) },
-        (_, idx) => h("span", { class: idx + 1 === Math.min(position, MAX_BOXES) ? "is-own" : "", text: idx + 1 }))),
-    h("p", { text: "Waiting for a worker." }),
+    h("h2", {}, place ? ["Queued, ", place] : "Queued"),
+    position && h("div", { class: "queue-boxes", "aria-hidden": "true" }, queueBoxes(position, length)),
+    h("p", { text: position > 1 ? `Waiting for a worker; ${formatCount(position - 1)} before it.` : "Waiting for a worker." }),
     h("p", {}, cancelButton(onCancel), h("small", { text: `asks again every ${(delay / 1000).toFixed(1)} s` })),
     h("p", { class: "hint", text: `run ${run.run_id}` }));
-  speakOnce(position ? `Queued, position ${position}` : "Queued");
+  speakOnce(position ? `Queued, position ${position} of ${length}` : "Queued");
+}
+
+/** The queue as boxes; of a long one the part around this run. */
+function queueBoxes(position, length) {
+  const first = Math.max(Math.min(position - MAX_BOXES / 2, length - MAX_BOXES + 1), 1);
+  const last = Math.min(first + MAX_BOXES - 1, length);
+  return Array.from({ length: last - first + 1 }, (_, idx) => first + idx)
+    .map((number) => h("span", { class: number === position ? "is-own" : "", text: formatCount(number) }));
 }
 
 /** Being computed. @param {Object} run @param {() => void} onCancel */

@@ -6,12 +6,16 @@ import {
   describeMetric, formatMetric, GROUPS, METRIC_NAMES, metricClass, metricLabel, RAIL_GROUPS, ROOMY_GROUPS,
 } from "../lib/metrics.js";
 import { roveTerms, term } from "../lib/tooltip.js";
+import { conventionSection } from "./conventions.js";
 import { publicationTable, sampleTable } from "./publication.js";
 
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
-/** @param {HTMLElement} root @param {{summary: Object}} result @param {Node} pictures */
-export function showStats(root, { summary }, pictures) {
+/**
+ * @param {HTMLElement} root @param {{summary: Object}} result
+ * @param {{pictures: Node, onAgain: () => void}} parts `onAgain` runs it again
+ */
+export function showStats(root, { summary }, { pictures, onAgain }) {
   const shown = new Set(GROUPS.flatMap(([, names]) => names));
   const others = Object.keys(summary.metrics)
     .filter((name) => !shown.has(name) && !METRIC_NAMES.includes(name) && !name.startsWith("benchmark_"));
@@ -21,7 +25,7 @@ export function showStats(root, { summary }, pictures) {
   roveTerms(metrics);
   for (const [idx, item] of [...metrics.querySelectorAll(".term")].entries()) item.tabIndex = idx === 0 ? 0 : -1;
   fill(root, h("div", { class: "stats scroll", tabindex: "0", role: "region", "aria-label": "All metrics and returns" },
-    metrics, publicationTable(summary), monthTable(summary.returns), warningTable(summary), pictures));
+    conventionSection(summary, onAgain), metrics, publicationTable(summary), monthTable(summary.returns), warningTable(summary), pictures));
 }
 
 /** The rail beside the charts. @param {HTMLElement} root @param {Object} summary */

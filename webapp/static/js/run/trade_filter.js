@@ -36,11 +36,12 @@ export function parseTradeFilter(text) {
   return { test: (trade) => tests.every((each) => each(trade)), error: "" };
 }
 
-/** Sets of trades behind the buttons. */
+/** Sets of trades behind the buttons; a trade that breaks even neither won nor lost. */
 export const SHOWN = {
   all: () => true,
   win: (trade) => trade.exit_reason !== "open" && trade.pnl > 0,
-  loss: (trade) => trade.exit_reason !== "open" && trade.pnl <= 0,
+  loss: (trade) => trade.exit_reason !== "open" && trade.pnl < 0,
+  even: (trade) => trade.exit_reason !== "open" && trade.pnl === 0,
   open: (trade) => trade.exit_reason === "open",
 };
 

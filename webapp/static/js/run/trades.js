@@ -36,10 +36,12 @@ export class TradesTab {
       autocomplete: "off",
       placeholder: "e.g. return<0 reason=stop_loss",
         on: { input: debounce((event) => this.setFilter(event.target.value), 120) } });
-    this.buttons = Object.keys(SHOWN).map((name) => h("button",
-      { type: "button", class: "btn toggle", data: { show: name },
-      text: `${name} ${formatCount(this.trades.filter(SHOWN[name]).length)}`,
-        on: { click: () => this.setShown(name) } }));
+    this.buttons = Object.keys(SHOWN)
+      .map((name) => [name, this.trades.filter(SHOWN[name]).length])
+      // Few runs have a trade that breaks even.
+      .filter(([name, count]) => name !== "even" || count > 0)
+      .map(([name, count]) => h("button", { type: "button", class: "btn toggle", data: { show: name },
+        text: `${name} ${formatCount(count)}`, on: { click: () => this.setShown(name) } }));
     const tableBox = h("div", { class: "trade-table" });
     this.heading = h("div", { class: "trade-heading" });
     this.chartBox = h("div", { class: "charts" });
