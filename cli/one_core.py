@@ -20,7 +20,8 @@ _CHOOSE_AGAIN_SECONDS = 5.0
 class OneCore:
     """Keeps the threads of this process together; for the thread that made it to call.
 
-    Where the system knows no such thing, or gives one core anyway, nothing happens.
+    Where the system knows no such thing, forbids it (as sandboxes may), or gives one core anyway,
+    nothing happens.
     """
 
     def __init__(self) -> None:
@@ -37,10 +38,16 @@ class OneCore:
         """
         if self._libc is None:
             return
+        try:
+            self._follow(self._libc)
+        except OSError:  # forbidden, or the cores that were given have been taken away since
+            self._libc = None
+
+    def _follow(self, libc: ctypes.CDLL) -> None:
         if self._is_choosing:
             self._is_choosing = False
             self._chosen = time.monotonic()
-            self._move_to(self._libc.sched_getcpu())
+            self._move_to(libc.sched_getcpu())
         elif time.monotonic() - self._chosen >= _CHOOSE_AGAIN_SECONDS:
             self._is_choosing = True
             os.sched_setaffinity(0, self._allowed)

@@ -47,7 +47,10 @@ _STAY_MILLISECONDS = 2
 # How often the main process is told that this one lives. [seconds]
 _NOTIFY_SECONDS = 1.0
 
-_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,18})[ \t]*\r\n", re.IGNORECASE)
+_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)[ \t]*\r\n", re.IGNORECASE)
+# Lengths of more digits are of no body that can wait in a socket, or have zeros in front, which
+# gunicorn reads: a thread waits for them as for any large body.
+_MOST_DIGITS = 18
 _STREAMED = re.compile(rb"\r\n(?:transfer-encoding|expect):", re.IGNORECASE)
 _TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 _TOO_MANY = (
@@ -78,6 +81,8 @@ def count_missing(seen: bytes) -> tuple[int, bool]:
     if _STREAMED.search(head):
         return 0, True
     length = _LENGTH.search(head)
+    if length and len(length.group(1)) > _MOST_DIGITS:
+        return 0, True
     body = int(length.group(1)) if length else 0
     total = end + 4 + body
     if body > _SMALL_BODY_BYTES or total > _PEEK_BYTES:

@@ -9,6 +9,9 @@ import sys
 
 import pytest
 
+from cli import one_core
+from storage.cores import use_all_cores
+
 CODE = """
 import json, os, threading
 from cli import one_core
@@ -49,3 +52,19 @@ def test_all_threads_follow_the_first_and_a_child_can_leave_them() -> None:
     assert len(next(iter(kept.values()))) == 1
     assert free == everywhere
     assert child == everywhere
+
+
+def test_a_system_that_forbids_it_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def refuse(*arguments: object) -> None:
+        calls.append(arguments)
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    monkeypatch.setattr(os, "sched_setaffinity", refuse)
+    together = one_core.OneCore()
+    together.turn()
+    together.turn()
+    use_all_cores()
+    assert len(calls) == 2

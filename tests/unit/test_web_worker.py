@@ -24,6 +24,7 @@ HEAD = b"POST /x HTTP/1.1\r\nHost: a\r\n"
         (HEAD + b"Content-Length: 5\r\n\r\nabcdeGET", 0, False),
         (HEAD + b"Content-Length: 32769\r\n\r\n", 0, True),
         (HEAD + b"Content-Length: 999999999999\r\n\r\n", 0, True),
+        (HEAD + b"Content-Length: " + b"0" * 20 + b"5\r\n\r\n", 0, True),
         (HEAD + b"Transfer-Encoding: chunked\r\n\r\n", 0, True),
         (HEAD + b"Content-Length: 5\r\nExpect: 100-continue\r\n\r\n", 0, True),
         # What is no length is for gunicorn to refuse, which takes no waiting.
