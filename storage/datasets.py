@@ -336,6 +336,11 @@ _NEWEST = {
 }
 
 
+def _find(connection: Connection, column: str, wanted: str) -> DatasetRecord | None:
+    row = connection.execute(_NEWEST[column], {"wanted": wanted}).one_or_none()
+    return None if row is None else _record(row)
+
+
 def _find_any(connection: Connection, ref: str) -> DatasetRecord | None:
     if _UUID.fullmatch(ref.lower()):
         return _find(connection, "id", ref.lower())
