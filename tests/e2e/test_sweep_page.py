@@ -52,6 +52,8 @@ def wait_for_results(page: Page) -> None:
     expect(page.locator("#ranking-count")).to_contain_text("of")
     expect(page.locator("#heat-metric")).to_be_visible()
     expect(page.locator("#distribution svg")).to_be_visible()
+    # The longest answer: until it is there, the only worker answers nothing else.
+    expect(page.locator(".verdict-word")).to_be_visible(timeout=60_000)
 
 
 def assert_run_equals(visit: Visit, metrics: dict[str, Any]) -> None:
