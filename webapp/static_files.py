@@ -62,6 +62,8 @@ def add_compression(app: Flask) -> None:
         if not request.accept_encodings.quality("gzip") or request.method != "GET":
             return response
         response.direct_passthrough = False
+        if close := getattr(response.response, "close", None):
+            response.call_on_close(close)  # the open file, which is not read a second time
         key = (request.path, response.get_etag()[0] or "")
         if key not in packed:
             data = response.get_data()

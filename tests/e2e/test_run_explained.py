@@ -66,7 +66,7 @@ def test_a_result_of_an_earlier_version_offers_to_run_again(visit: Visit) -> Non
     expect(page.locator(".convention-missing")).to_contain_text("did not compare conventions")
     page.unroute("**/view")
     page.click(".convention-missing button")
-    expect(page.locator(".convention-table")).to_contain_text("LEAN")
+    expect(page.locator(".convention-table")).to_contain_text("LEAN", timeout=15_000)
     assert old not in page.url
 
 
