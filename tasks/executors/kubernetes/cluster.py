@@ -38,19 +38,30 @@ _WARNING = re.compile(r'^\s*\d{3}\s+\S+\s+"(?P<text>(?:[^"\\]|\\.)*)"')
 
 
 class ClusterError(Exception):
-    """The API server did not do what it was asked; the message is one line for an operator."""
+    """The API server did not do what it was asked; the message is one line for an operator.
+
+    `brief` is what fits on a run that waits for it.
+    """
+
+    brief = "waits for Kubernetes; the web tier's log says why"
 
 
 class ClusterUnavailable(ClusterError):
     """It cannot be reached, is overloaded or broken: trying later may help."""
 
+    brief = "waits for the Kubernetes API server, which does not answer"
+
 
 class ClusterDenied(ClusterError):
     """It does not know us, or does not let us: somebody has to change a rule."""
 
+    brief = "waits: Kubernetes lets us create no Jobs; see the web log"
+
 
 class ClusterRefused(ClusterError):
     """It does not take what we send: somebody has to change a setting, or us."""
+
+    brief = "waits: Kubernetes refuses its Job; see the web log"
 
 
 class _Expired(Exception):

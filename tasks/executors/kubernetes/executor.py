@@ -144,12 +144,11 @@ class KubernetesExecutor:
                 self.create(store, kind, work_id, patience=IMPATIENT)
             except ClusterError as error:
                 self._note_trouble(error)
-                text = f"waits for Kubernetes: {error}"
                 log.warning("job_not_created", error=str(error))
                 if kind == "run":
-                    store.runs.note_waiting(work_id, text)
+                    store.runs.note_waiting(work_id, error.brief)
                 elif kind == "sweep":
-                    store.sweeps.note_sweep_waiting(work_id, text)
+                    store.sweeps.note_sweep_waiting(work_id, error.brief)
                 return False
         return True
 

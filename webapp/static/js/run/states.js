@@ -54,7 +54,8 @@ export function showQueued(run, delay, onCancel) {
     position && h("div", { class: "queue-boxes", "aria-hidden": "true" },
       Array.from({ length: Math.min(position, MAX_BOXES) },
         (_, idx) => h("span", { class: idx + 1 === Math.min(position, MAX_BOXES) ? "is-own" : "", text: idx + 1 }))),
-    h("p", { text: "Waiting for a worker." }),
+    // What an executor says that it waits for.
+    h("p", { text: run.stage ? `${run.stage[0].toUpperCase()}${run.stage.slice(1)}.` : "Waiting for a worker." }),
     h("p", {}, cancelButton(onCancel), h("small", { text: `asks again every ${(delay / 1000).toFixed(1)} s` })),
     h("p", { class: "hint", text: `run ${run.run_id}` }));
   speakOnce(position ? `Queued, position ${position}` : "Queued");
