@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from backtest.errors import InputError
@@ -30,17 +33,40 @@ def test_jobs_of_an_image_that_may_move_are_refused(image: str) -> None:
         check_executor(settings)
 
 
-def test_a_process_without_a_cluster_or_a_token_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_without_a_cluster_or_a_token_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     settings = Settings(executor="kubernetes", kubernetes_image=IMAGE)
     with pytest.raises(InputError, match="let KUBECONFIG name a kubeconfig"):
         check_executor(settings)
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
     with pytest.raises(InputError, match="automountServiceAccountToken"):
         check_executor(settings)
-    monkeypatch.setenv("KUBECONFIG", "/somewhere")
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "missing"))
+    with pytest.raises(InputError, match="no way to the API server is configured"):
+        check_executor(settings)
+    path = write_kubeconfig(tmp_path / "without", {"cluster": "c", "user": "u"})
+    monkeypatch.setenv("KUBECONFIG", str(path))
+    with pytest.raises(InputError, match="no namespace is known"):
+        check_executor(settings)
+    path = write_kubeconfig(tmp_path / "with", {"cluster": "c", "user": "u", "namespace": "n"})
+    monkeypatch.setenv("KUBECONFIG", str(path))
     check_executor(settings)
     for other in ("celery", "inline"):
         check_executor(Settings(executor=other))  # type: ignore[arg-type]
+
+
+def write_kubeconfig(path: Path, context: dict[str, str]) -> Path:
+    document = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "c", "cluster": {"server": "http://127.0.0.1:1"}}],
+        "users": [{"name": "u", "user": {"token": "t"}}],
+        "contexts": [{"name": "x", "context": context}],
+        "current-context": "x",
+    }
+    path.write_text(json.dumps(document))
+    return path
 
 
 def test_a_worker_of_a_platform_of_jobs_hands_nothing_over_itself() -> None:

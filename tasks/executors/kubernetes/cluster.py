@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from tasks.executors.kubernetes.lean_client import LeanClient
 
 _TOKEN_DIR = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-_TIMEOUT_SECONDS = (1.0, 5.0)  # to connect, to read
+_CONNECT_SECONDS, _READ_SECONDS = 1.0, 5.0
 _PAGE = 500
 _MAX_RELISTS = 3
 _FIRST_WAIT_SECONDS, _MAX_WAIT_SECONDS = 0.1, 5.0
 # After its restart an API server may deny what it allows: rights are not loaded yet.
 _DENIALS = 2
 # Of a request for a person, who waits; and of whatever goes on in the background.
-IMPATIENT, PATIENT = 1.5, 15.0
+IMPATIENT, PATIENT = 2.0, 15.0
 _WARNING = re.compile(r'^\s*\d{3}\s+\S+\s+"(?P<text>(?:[^"\\]|\\.)*)"')
 
 
@@ -133,6 +133,16 @@ class Cluster:
         """Where Jobs are."""
         self._connect()
         return self._namespace
+
+    def check_configured(self) -> None:
+        """Return if an address, an identity and a namespace are known; nobody is asked.
+
+        Raises
+        ------
+        ClusterError
+        """
+        self._connect()
+        self.close()
 
     def create(self, manifest: dict[str, Any], *, patience: float = PATIENT) -> Creation:
         """Create a Job, or find that its name is taken."""
@@ -277,15 +287,20 @@ class Cluster:
         ------
         ClusterError, _Expired
         """
-        deadline = time.monotonic() + options.pop("patience")
+        patience = options.pop("patience")
+        deadline = time.monotonic() + patience
+        timeout = _CONNECT_SECONDS, min(_READ_SECONDS, 2 * patience)
         assert self._client is not None  # noqa: S101  # connected by whoever has an operation
         wait, n_denied = _FIRST_WAIT_SECONDS, 0
         while True:
             least = 0.0
             try:
                 answer = operation(
-                    *names, _preload_content=False, _request_timeout=_TIMEOUT_SECONDS, **options
+                    *names, _preload_content=False, _request_timeout=timeout, **options
                 )
+                answer.read(cache_content=True)  # else its connection could not be used again
+                self.last_answer = time.monotonic()
+                return answer
             except self._client.api_exception as error:
                 trouble = self._translate(verb, error)
                 if trouble is None:
@@ -300,10 +315,6 @@ class Cluster:
                 least = _read_retry_after(error)
             except (urllib3.exceptions.HTTPError, OSError) as error:
                 trouble = ClusterUnavailable(f"the API server cannot be reached: {_name(error)}")
-            else:
-                answer.read(cache_content=True)  # else its connection could not be used again
-                self.last_answer = time.monotonic()
-                return answer
             pause = max(least, wait * random.uniform(0.5, 1.5))  # noqa: S311  # jitter
             if time.monotonic() + pause > deadline:
                 raise trouble

@@ -72,6 +72,11 @@ def check_settings(settings: Settings) -> None:
         raise InputError([field])
     check_access(os.environ)
     check_client()
+    cluster = Cluster(settings)
+    try:
+        cluster.check_configured()
+    except ClusterError as error:
+        raise InputError.of(f"{PREFIX}EXECUTOR", "kubernetes", str(error)) from error
 
 
 class KubernetesExecutor:
