@@ -18,8 +18,8 @@ from storage.sweep_rows import ACTIVE_STATES, NOW, build_requeue, lock_sweep
 from storage.sweep_tables import sweep_chunks, sweep_queries, sweeps
 
 _STAGE_LENGTH = 64
-# Long enough for charts to follow a result.
-_SETTLED_SECONDS = 20.0
+# Long enough for charts to follow a result; and the time of who was sent for them again.
+_SETTLED_SECONDS, _SENT_SECONDS = 20.0, 60.0
 
 
 class Standing(NamedTuple):
@@ -47,7 +47,10 @@ class RunAbandonment(Repository):
 
     def find_standings(self, run_ids: Sequence[str]) -> dict[str, Standing]:
         """Return how far each of these runs has come; deleted ones are left out."""
-        late = runs.c.finished_at < database_time(-_SETTLED_SECONDS)
+        late = and_(
+            runs.c.finished_at < database_time(-_SETTLED_SECONDS),
+            func.coalesce(runs.c.sent_at, runs.c.submitted_at) < database_time(-_SENT_SECONDS),
+        )
         drawn = case((and_(runs.c.state == "succeeded", ~runs.c.has_charts), late), else_=True)
         query = select(runs.c.run_id, runs.c.state, drawn.label("drawn")).where(
             runs.c.run_id.in_(run_ids)

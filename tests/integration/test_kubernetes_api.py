@@ -237,7 +237,7 @@ def test_a_run_whose_job_could_not_be_created_waits_and_says_why(platform: KubeP
     record = platform.store.runs.get(run_id)
     assert record is not None
     assert record.state == "queued"
-    assert record.stage.startswith("waits for Kubernetes: system:serviceaccount")
+    assert record.stage == "waits: Kubernetes lets us create no Jobs; see the web log"
     refused = client.post("/api/v1/runs", json={**RUN, "params": {"window": 9}})
     assert refused.status_code == 503
     assert "verbs [create]" in refused.json["detail"]

@@ -55,7 +55,7 @@ class KubeApi:
         self.users = {"web-token": WEB_USER, "admin-token": "admin"}
         self.rights = {WEB_USER: set(ALL_VERBS)}  # on jobs in the namespace; the admin may do all
         self.faults: list[Fault] = []
-        self.requests: list[tuple[str, str]] = []  # verb, query or name
+        self.requests: list[tuple[str, str]] = []  # about Jobs: verb, query or name
         self.page_limit = 500
         self.n_expired = 0  # pages that are answered with 410
         self._stop = threading.Event()
@@ -139,7 +139,8 @@ class KubeApi:
         namespace, resource, *rest = pieces[4:] if is_job else pieces[3:]
         name = rest[0] if rest else None
         verb = _name_verb(method, name)
-        self.requests.append((verb, name or parts.query))
+        if is_job:
+            self.requests.append((verb, name or parts.query))
         group = "batch" if is_job else ""
         if user != "admin" and (
             resource != "jobs" or namespace != NAMESPACE or verb not in self.rights.get(user, ())

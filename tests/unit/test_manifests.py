@@ -36,7 +36,6 @@ OUR_IMAGE = re.compile(r"^(ghcr\.io/owner/)?stock-backtest:")
 IMMUTABLE = re.compile(r"(:v?\d+\.\d+\.\d+([-+.][\w.-]+)?|:[0-9a-f]{40}|@sha256:[0-9a-f]{64})$")
 # What an overlay has until its operator sets an image: no registry has such a tag.
 UNSET = ":set-a-release"
-AGREED = re.compile(f"^{PREFIX}KUBERNETES_(IMAGE|NAMESPACE)$")
 
 
 @pytest.fixture(scope="module", params=[*OVERLAYS, "with every option"])
@@ -223,8 +222,7 @@ def test_every_setting_in_a_manifest_is_one_that_processes_know(objects: list[Ma
     for item in objects:
         if item["kind"] == "ConfigMap":
             named |= set(item["data"])
-    unknown = {name for name in named if name.startswith(PREFIX)} - known
-    assert {name for name in unknown if not AGREED.match(name)} == set()
+    assert {name for name in named if name.startswith(PREFIX)} - known == set()
 
 
 def test_only_a_template_of_the_secret_is_there_and_every_value_is_a_placeholder(

@@ -26,31 +26,42 @@ if TYPE_CHECKING:
     from tasks.executors.kubernetes.lean_client import LeanClient
 
 _TOKEN_DIR = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-_TIMEOUT_SECONDS = (1.0, 5.0)  # to connect, to read
+_CONNECT_SECONDS, _READ_SECONDS = 1.0, 5.0
 _PAGE = 500
 _MAX_RELISTS = 3
 _FIRST_WAIT_SECONDS, _MAX_WAIT_SECONDS = 0.1, 5.0
 # After its restart an API server may deny what it allows: rights are not loaded yet.
 _DENIALS = 2
 # Of a request for a person, who waits; and of whatever goes on in the background.
-IMPATIENT, PATIENT = 1.5, 15.0
+IMPATIENT, PATIENT = 2.0, 15.0
 _WARNING = re.compile(r'^\s*\d{3}\s+\S+\s+"(?P<text>(?:[^"\\]|\\.)*)"')
 
 
 class ClusterError(Exception):
-    """The API server did not do what it was asked; the message is one line for an operator."""
+    """The API server did not do what it was asked; the message is one line for an operator.
+
+    `brief` is what fits on a run that waits for it.
+    """
+
+    brief = "waits for Kubernetes; the web tier's log says why"
 
 
 class ClusterUnavailable(ClusterError):
     """It cannot be reached, is overloaded or broken: trying later may help."""
 
+    brief = "waits for the Kubernetes API server, which does not answer"
+
 
 class ClusterDenied(ClusterError):
     """It does not know us, or does not let us: somebody has to change a rule."""
 
+    brief = "waits: Kubernetes lets us create no Jobs; see the web log"
+
 
 class ClusterRefused(ClusterError):
     """It does not take what we send: somebody has to change a setting, or us."""
+
+    brief = "waits: Kubernetes refuses its Job; see the web log"
 
 
 class _Expired(Exception):
@@ -122,6 +133,16 @@ class Cluster:
         """Where Jobs are."""
         self._connect()
         return self._namespace
+
+    def check_configured(self) -> None:
+        """Return if an address, an identity and a namespace are known; nobody is asked.
+
+        Raises
+        ------
+        ClusterError
+        """
+        self._connect()
+        self.close()
 
     def create(self, manifest: dict[str, Any], *, patience: float = PATIENT) -> Creation:
         """Create a Job, or find that its name is taken."""
@@ -209,8 +230,9 @@ class Cluster:
             )
 
         answer = self._call("review", ask, patience=IMPATIENT)
-        document = {} if answer is None else orjson.loads(answer.data)
-        user = (document.get("status") or {}).get("userInfo") or {}
+        if answer is None:
+            return "a user that this API server does not name"  # before Kubernetes 1.28
+        user = (orjson.loads(answer.data).get("status") or {}).get("userInfo") or {}
         return str(user.get("username") or "system:anonymous")
 
     def close(self) -> None:
@@ -265,15 +287,20 @@ class Cluster:
         ------
         ClusterError, _Expired
         """
-        deadline = time.monotonic() + options.pop("patience")
+        patience = options.pop("patience")
+        deadline = time.monotonic() + patience
+        timeout = _CONNECT_SECONDS, min(_READ_SECONDS, 2 * patience)
         assert self._client is not None  # noqa: S101  # connected by whoever has an operation
         wait, n_denied = _FIRST_WAIT_SECONDS, 0
         while True:
             least = 0.0
             try:
                 answer = operation(
-                    *names, _preload_content=False, _request_timeout=_TIMEOUT_SECONDS, **options
+                    *names, _preload_content=False, _request_timeout=timeout, **options
                 )
+                answer.read(cache_content=True)  # else its connection could not be used again
+                self.last_answer = time.monotonic()
+                return answer
             except self._client.api_exception as error:
                 trouble = self._translate(verb, error)
                 if trouble is None:
@@ -288,10 +315,6 @@ class Cluster:
                 least = _read_retry_after(error)
             except (urllib3.exceptions.HTTPError, OSError) as error:
                 trouble = ClusterUnavailable(f"the API server cannot be reached: {_name(error)}")
-            else:
-                answer.read(cache_content=True)  # else its connection could not be used again
-                self.last_answer = time.monotonic()
-                return answer
             pause = max(least, wait * random.uniform(0.5, 1.5))  # noqa: S311  # jitter
             if time.monotonic() + pause > deadline:
                 raise trouble

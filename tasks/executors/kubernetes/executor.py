@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import socket
@@ -32,6 +33,7 @@ from tasks.executors.kubernetes.jobs import (
     compute_completions,
     compute_instance,
 )
+from tasks.executors.kubernetes.lean_client import check_client
 from tasks.executors.kubernetes.reconcile import Reconciler, ReconcileReport, bind_work
 from tasks.executors.port import RESEND_SECONDS, ExecutorHealth, ExecutorUnavailable, WorkKind
 from tasks.logs import get_logger
@@ -49,6 +51,7 @@ _TURN_SPARE_SECONDS = 4.0
 _VOUCHED_SECONDS = 0.5
 # A server that was away is asked again after the first, a rule that was missing after the second.
 _AWAY_SECONDS, _DENIED_SECONDS = 1.0, 10.0
+_OLD_SECONDS = 60.0
 _MAX_PAUSE_SECONDS = 15.0
 _REMEMBERED = 4096
 # Positions per second and bar of one process until a rule was swept here; see `tasks.sweeps`.
@@ -68,6 +71,12 @@ def check_settings(settings: Settings) -> None:
         field = FieldError(f"{PREFIX}KUBERNETES_IMAGE", settings.kubernetes_image or None, wrong)
         raise InputError([field])
     check_access(os.environ)
+    check_client()
+    cluster = Cluster(settings)
+    try:
+        cluster.check_configured()
+    except ClusterError as error:
+        raise InputError.of(f"{PREFIX}EXECUTOR", "kubernetes", str(error)) from error
 
 
 class KubernetesExecutor:
@@ -83,6 +92,8 @@ class KubernetesExecutor:
         # Work that requests saw ended: its Job may go. What was seen to is remembered, as pages of
         # old runs are read again and again.
         self._ended: OrderedDict[tuple[WorkKind, str], bool] = OrderedDict()
+        # Of Jobs that were deleted and whose name was not free at once.
+        self._restarts: dict[str, int] = {}
         self._wake = threading.Event()
         self._is_started = False
 
@@ -97,10 +108,21 @@ class KubernetesExecutor:
         if trouble is None and now - self.cluster.last_answer < _VOUCHED_SECONDS:
             return
         try:
+            self._probe()
+        except ClusterError as error:
+            raise ExecutorUnavailable(str(error)) from error
+
+    def _probe(self) -> None:
+        try:
             self.cluster.probe()
         except ClusterError as error:
             self._note_trouble(error)
-            raise ExecutorUnavailable(str(error)) from error
+            raise
+        # That it lists says nothing of a right to create: such trouble ends when one succeeds, or
+        # is old.
+        is_old = time.monotonic() > self._refuse_until + _OLD_SECONDS
+        if isinstance(self._trouble, ClusterUnavailable) or is_old:
+            self._trouble = None
 
     def send_run(self, store: Store, run_id: str) -> bool:
         """Create a run's Job."""
@@ -127,12 +149,11 @@ class KubernetesExecutor:
                 self.create(store, kind, work_id, patience=IMPATIENT)
             except ClusterError as error:
                 self._note_trouble(error)
-                text = f"waits for Kubernetes: {error}"
                 log.warning("job_not_created", error=str(error))
                 if kind == "run":
-                    store.runs.note_waiting(work_id, text)
+                    store.runs.note_waiting(work_id, error.brief)
                 elif kind == "sweep":
-                    store.sweeps.note_sweep_waiting(work_id, text)
+                    store.sweeps.note_sweep_waiting(work_id, error.brief)
                 return False
         return True
 
@@ -260,7 +281,10 @@ class KubernetesExecutor:
 
     def _build_reconciler(self, store: Store) -> Reconciler:
         def send(kind: WorkKind, work_id: str, restarts: int) -> bool:
+            restarts = max(restarts, self._restarts.pop(work_id, 0))
             created = self.create(store, kind, work_id, restarts)
+            if not created and restarts:
+                self._restarts[work_id] = restarts
             if kind == "run":
                 store.runs.mark_sent(work_id)
             return created
@@ -311,6 +335,11 @@ class KubernetesExecutor:
                 next_pass = time.monotonic() + wait
                 time.sleep(min(wait, interval))
                 continue
+            except Exception:
+                # A mistake of ours in one pass is no reason to make no other.
+                log.exception("executor_crashed")
+                next_pass = time.monotonic() + _MAX_PAUSE_SECONDS
+                continue
             if said:
                 log.info("executor_resumes")
             pause, said = interval, ""
@@ -330,10 +359,8 @@ class KubernetesExecutor:
     def check_health(self, *, count_workers: bool) -> ExecutorHealth:
         """Say whether Jobs can be created; pods that are there to serve pages stay in service."""
         if count_workers:
-            try:
-                self.cluster.probe()
-            except ClusterError as error:
-                self._note_trouble(error)
+            with contextlib.suppress(ClusterError):  # noted
+                self._probe()
         trouble = self._trouble
         if trouble is None:
             return ExecutorHealth("unused")

@@ -36,14 +36,24 @@ class LeanClient(NamedTuple):
     list_contexts: Any
 
 
-def load_client() -> LeanClient:
-    """Import the client.
+def check_client() -> None:
+    """Refuse to start without the client; nothing is loaded.
 
     Raises
     ------
     InputError
         If it is not installed.
     """
+    if "kubernetes" not in sys.modules and importlib.util.find_spec("kubernetes") is None:
+        raise InputError.of(
+            "STOCK_BACKTEST_EXECUTOR",
+            "kubernetes",
+            "needs the Kubernetes client; install stock-backtest[kubernetes]",
+        )
+
+
+def load_client() -> LeanClient:
+    """Import the client, whose presence `check_client` has seen."""
     with _LOCK:
         if "kubernetes" not in sys.modules:
             _enter_packages()
@@ -71,11 +81,7 @@ def load_client() -> LeanClient:
 def _enter_packages() -> None:
     spec = importlib.util.find_spec("kubernetes")
     if spec is None or not spec.submodule_search_locations:
-        raise InputError.of(
-            "STOCK_BACKTEST_EXECUTOR",
-            "kubernetes",
-            "needs the Kubernetes client; install stock-backtest[kubernetes]",
-        )
+        raise ModuleNotFoundError("kubernetes", name="kubernetes")
     root = Path(next(iter(spec.submodule_search_locations)))
     for name in _PACKAGES:
         package = types.ModuleType(name)

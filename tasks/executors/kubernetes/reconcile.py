@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 
+_KINDS: tuple[WorkKind, ...] = ("run", "sweep", "query")
 _LOOKED_UP = 500  # ids in one query
+# When charts that do not follow their result are sent for, and given up; as in maintenance.
+_CHARTS_AFTER_SECONDS, _CHARTS_UNTIL_SECONDS = 30.0, 600.0
 
 
 @dataclass(slots=True)
@@ -71,7 +74,7 @@ class Reconciler:
         report = ReconcileReport()
         selector = build_selector(compute_instance(self._settings.database_url))
         views = [view for item in self._cluster.list_jobs(selector) if (view := read_job(item))]
-        for kind in ("run", "sweep", "query"):
+        for kind in _KINDS:
             mine = [view for view in views if view.kind == kind]
             standings = self.find_standings(kind, [view.work_id for view in mine])
             for view in mine:
@@ -80,7 +83,9 @@ class Reconciler:
                 if verdict.action != "keep":
                     with bind_work(view.kind, view.work_id):
                         self._carry_out(view, verdict, report)
-            self._create_missing(kind, {view.work_id for view in mine}, report)
+        # Last: what is refused for want of room may find it where something was deleted.
+        for kind in _KINDS:
+            self._create_missing(kind, {view.work_id for view in views}, report)
         return report
 
     def find_standings(self, kind: WorkKind, ids: Sequence[str]) -> dict[str, Standing]:
@@ -149,7 +154,7 @@ class Reconciler:
 
     def _create_missing(self, kind: WorkKind, seen: set[str], report: ReconcileReport) -> None:
         wanted: dict[WorkKind, Callable[[], Iterable[str]]] = {
-            "run": lambda: self._store.runs.list_queued(BATCH),
+            "run": self._list_wanted_runs,
             "sweep": lambda: self._store.sweeps.list_active(BATCH),
             "query": lambda: self._store.sweeps.list_due_queries(RESEND_SECONDS, BATCH),
         }
@@ -159,6 +164,12 @@ class Reconciler:
             with bind_work(kind, work_id):
                 if self._send(kind, work_id, 0):
                     report.created.append(work_id)
+
+    def _list_wanted_runs(self) -> tuple[str, ...]:
+        chartless = self._store.runs.list_chartless(
+            _CHARTS_AFTER_SECONDS, _CHARTS_UNTIL_SECONDS, BATCH
+        )
+        return (*self._store.runs.list_queued(BATCH), *chartless)
 
 
 def bind_work(kind: WorkKind, work_id: str) -> AbstractContextManager[None]:

@@ -52,10 +52,16 @@ export function showQueued(run, delay, onCancel) {
   showPanel({ isWaiting: true },
     h("h2", {}, place ? ["Queued, ", place] : "Queued"),
     position && h("div", { class: "queue-boxes", "aria-hidden": "true" }, queueBoxes(position, length)),
-    h("p", { text: position > 1 ? `Waiting for a worker; ${formatCount(position - 1)} before it.` : "Waiting for a worker." }),
+    h("p", { text: sayWaiting(run.stage, position) }),
     h("p", {}, cancelButton(onCancel), h("small", { text: `asks again every ${(delay / 1000).toFixed(1)} s` })),
     h("p", { class: "hint", text: `run ${run.run_id}` }));
   speakOnce(position ? `Queued, position ${position} of ${length}` : "Queued");
+}
+
+/** What an executor says that the run waits for, else how many come first. */
+function sayWaiting(stage, position) {
+  if (stage) return `${stage[0].toUpperCase()}${stage.slice(1)}.`;
+  return position > 1 ? `Waiting for a worker; ${formatCount(position - 1)} before it.` : "Waiting for a worker.";
 }
 
 /** The queue as boxes; of a long one the part around this run. */

@@ -133,6 +133,7 @@ export class SweepStatus {
 function describeState({ state, stage, queue_position: position }) {
   if (state === "succeeded") return "done";
   if (state === "running" && stage && stage !== "running") return stage;
+  if (state === "queued" && stage) return `queued, ${stage}`; // what an executor waits for
   return state === "queued" && position > 1 ? `queued, ${position - 1} before it` : state;
 }
 
