@@ -44,6 +44,22 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def is_from_here(host: str, peer: str, forwarded: str) -> bool:
+    """Return whether a request asks for this machine and comes from it, by all that it tells.
+
+    Parameters
+    ----------
+    host : str
+        Its Host name without the port.
+    peer : str
+        Address at the other end of the connection; empty for a local socket.
+    forwarded : str
+        Its ``X-Forwarded-For``, by which a proxy on this machine names whom it asks for.
+    """
+    hops = [hop.strip() for hop in (peer, *forwarded.split(","))]
+    return is_loopback(host.strip("[]")) and all(is_loopback(hop) for hop in hops if hop)
+
+
 def is_local_bind(bind: str) -> bool:
     """Return whether every address that `bind` lists is loopback or a local socket."""
     return all(

@@ -88,7 +88,9 @@ class GuardedFlower(Flower):  # type: ignore[misc]  # Flower has no types
             if reason is not None:
                 raise Refusal(403, reason)
             header = headers.get("Authorization")
-            self.guard.check(method, request.path, host, request.remote_ip or "", header)
+            forwarded = headers.get("X-Forwarded-For", "")
+            peer = request.remote_ip or ""
+            self.guard.check(method, request.path, host, peer, header, forwarded)
         except Refusal as refusal:
             return self.get_handler_delegate(request, _Refusing, {"refusal": refusal})
         return super().find_handler(request, **kwargs)

@@ -17,7 +17,7 @@ from limits.strategies import FixedWindowRateLimiter
 from backtest.errors import InputError
 from storage.access import TokenRecord, TokenRepository, includes_scope
 from storage.errors import StorageUnavailable
-from tasks.exposure import AccessMode, is_loopback
+from tasks.exposure import AccessMode, is_from_here
 from tasks.logs import get_logger
 from tasks.settings import PREFIX, Settings
 
@@ -69,8 +69,21 @@ class TokenGuard:
         self._tokens_exist = False
         self._asked_at = float("-inf")
 
-    def check(self, method: str, path: str, host: str, peer: str, header: str | None) -> None:
+    def check(
+        self,
+        method: str,
+        path: str,
+        host: str,
+        peer: str,
+        header: str | None,
+        forwarded: str = "",
+    ) -> None:
         """Let a request pass.
+
+        Parameters
+        ----------
+        header, forwarded : str
+            ``Authorization`` and ``X-Forwarded-For``.
 
         Raises
         ------
@@ -81,7 +94,7 @@ class TokenGuard:
         if path in _PUBLIC_PATHS:
             return
         try:
-            if header is None and self._is_open(host, peer):
+            if header is None and self._is_open(host, peer, forwarded):
                 return
             record = self._find(header)
         except StorageUnavailable:
@@ -95,10 +108,10 @@ class TokenGuard:
         if not includes_scope(record.scope, "read" if method in READS else "admin"):
             raise Refusal(403, "This token may only read.")
 
-    def _is_open(self, host: str, peer: str) -> bool:
+    def _is_open(self, host: str, peer: str, forwarded: str) -> bool:
         if self._mode != "auto":
             return self._mode == "open"
-        if not is_loopback(strip_port(host).strip("[]")) or (peer and not is_loopback(peer)):
+        if not is_from_here(strip_port(host), peer, forwarded):
             return False
         now = time.monotonic()
         if self._tokens is not None and not self._tokens_exist and now > self._asked_at + 1.0:

@@ -265,7 +265,9 @@ def _parse_setting(kind: Any, text: str) -> Any:
 
 # scheme://user:password@host, wherever in a text; the user part may be empty (redis://:pw@host).
 # A slash may be part of it, unless what stands before reads as a port.
-_PASSWORD_IN_URL = re.compile(r"(?P<head>\b[\w+.-]+://[^\s:/@]*):(?!\d+(?:[/?#\s]|$))\S+@")
+# Each character is looked at a few times, however long the text and whoever wrote it: no part of
+# the pattern can begin within what another try has passed over.
+_AFTER_USER = re.compile(r"(?P<head>://[^\s:/@]*):(?!\d+(?:[/?#\s]|$))(?P<rest>\S+)")
 _PASSWORD_IN_QUERY = re.compile(
     r"(?P<head>[?&][\w-]*(?:password|passwd|secret|token)=)[^&\s'\"]+", re.IGNORECASE
 )
@@ -278,9 +280,14 @@ def redact_text(text: str) -> str:
     if "sbt_" in text:
         text = _TOKEN.sub("sbt_***", text)
     if "://" in text:
-        text = _PASSWORD_IN_URL.sub(r"\g<head>:***@", text)
+        text = _AFTER_USER.sub(_hide_password, text)
         text = _PASSWORD_IN_QUERY.sub(r"\g<head>***", text)
     return text
+
+
+def _hide_password(match: re.Match[str]) -> str:
+    password, _, host = match["rest"].rpartition("@")
+    return f"{match['head']}:***@{host}" if password else match[0]
 
 
 def redact_url(url: str) -> str:

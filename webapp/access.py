@@ -20,7 +20,7 @@ from itsdangerous import BadSignature, URLSafeTimedSerializer
 from storage.access import Scope, TokenRecord, includes_scope
 from storage.errors import StorageUnavailable
 from storage.store import Store
-from tasks.exposure import AccessMode, choose_mode, is_loopback
+from tasks.exposure import AccessMode, choose_mode, is_from_here
 from tasks.logs import get_logger
 from tasks.settings import Settings
 from webapp.problems import ProblemError, build_problem
@@ -162,10 +162,10 @@ class AccessControl:
         if self.mode != "auto":
             return self.mode == "open"
         # Whatever this server was told about its address: a request from elsewhere, or for a name
-        # that is not this machine's, has come over the network.
-        name = split_port(request.headers.get("Host", "")).strip("[]")
-        peer = request.remote_addr
-        if not is_loopback(name) or (peer and not is_loopback(peer)):
+        # that is not this machine's, has come over the network, be it by a proxy of this machine.
+        name = split_port(request.headers.get("Host", ""))
+        forwarded = request.headers.get("X-Forwarded-For", "")
+        if not is_from_here(name, request.remote_addr or "", forwarded):
             return False
         return not self._ask_for_tokens()
 

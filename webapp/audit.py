@@ -28,13 +28,13 @@ def name_object(object_id: str) -> None:
     g.object_id = object_id
 
 
-def note_nothing() -> None:
-    """Say that the current request asks and changes nothing, whatever its method."""
-    g.asks_only = True
+def note_question() -> None:
+    """Say that the current request changes nothing, whatever its method."""
+    g.is_question = True
 
 
 def _note(response: Response) -> Response:
-    if request.method not in WRITES or _asks_only():
+    if request.method not in WRITES or g.get("is_question"):
         return response
     context = get_context()
     identity = g.get("identity")
@@ -57,11 +57,6 @@ def _note(response: Response) -> Response:
         # What was asked for is done; the line above is what remains of it.
         get_logger(__name__).error("audit_not_stored", reason=str(error), **event)
     return response
-
-
-def _asks_only() -> bool:
-    estimates = request.endpoint == "post_sweeps" and "estimate" in request.args
-    return estimates or g.get("asks_only", False)
 
 
 def _find_object(response: Response) -> str:

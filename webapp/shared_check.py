@@ -1,4 +1,4 @@
-"""A slow question that many may ask at once: one of them waits, the others get the last answer."""
+"""A slow question that many may ask at once: it is put once, and they get the last answer."""
 
 from __future__ import annotations
 
@@ -23,13 +23,20 @@ class SharedCheck:
         self._last: tuple[float, Any] | None = None
 
     def ask(self, compute: Callable[[], Any]) -> Any:
-        """Return what `compute` finds, or what it found last if somebody is just asking."""
+        """Return what `compute` finds, or what it found last if somebody is just asking.
+
+        Where that is too old, what somebody is just asking is waited for, and not asked again.
+        """
+        began = time.monotonic()
         if not self._lock.acquire(blocking=False):
             last = self._last
-            if last is not None and time.monotonic() - last[0] < _LONGEST_AGE_SECONDS:
+            if last is not None and began - last[0] < _LONGEST_AGE_SECONDS:
                 return last[1]
             self._lock.acquire()
         try:
+            last = self._last
+            if last is not None and last[0] > began:
+                return last[1]
             answer = compute()
             self._last = (time.monotonic(), answer)
             return answer

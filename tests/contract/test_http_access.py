@@ -205,6 +205,17 @@ def test_what_came_over_the_network_is_never_let_in_unasked(
     assert answer.status_code == 401
 
 
+@pytest.mark.parametrize("told", ["192.0.2.7", "192.0.2.7, 127.0.0.1", "unknown"])
+def test_what_a_proxy_of_this_machine_passes_on_is_never_let_in_unasked(
+    tmp_path: Path, told: str
+) -> None:
+    web = build_web(tmp_path)
+    headers = {"Host": "127.0.0.1", "X-Forwarded-For": told}
+    assert web.client.get("/api/v1/rules", headers=headers).status_code == 401
+    own = {**headers, "X-Forwarded-For": "127.0.0.1"}
+    assert web.client.get("/api/v1/rules", headers=own).status_code == 200
+
+
 def test_a_platform_that_is_open_on_purpose_asks_nobody(tmp_path: Path) -> None:
     web = build_web(tmp_path, auth="dangerously-open", bind="0.0.0.0:5000")
     make_token(web)

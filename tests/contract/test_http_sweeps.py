@@ -101,6 +101,15 @@ def test_an_estimate_counts_and_stores_nothing(web: Web) -> None:
     assert count_sweeps(web) == 0
 
 
+def test_only_an_estimate_leaves_no_row_in_the_audit_log(web: Web) -> None:
+    web.client.post(f"{PATH}?estimate=1", json=SWEEP)
+    ids = [
+        web.client.post(f"{PATH}?estimate={text}", json=SWEEP).json["sweep_id"]
+        for text in ("0", "")
+    ]
+    assert [event.object_id for event in web.store.audit.list()] == ids[::-1]
+
+
 def test_the_same_sweep_is_answered_from_the_store_with_200(inline_web: Web) -> None:
     first = inline_web.client.post(PATH, json=SWEEP)
     written_otherwise = {

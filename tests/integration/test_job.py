@@ -211,7 +211,11 @@ def test_a_pod_whose_file_system_is_read_only_compiles_nothing(
 
 
 def ship_kernels(target: Path) -> None:
-    """Copy the kernels beside our sources to where numba looks below a directory of its own."""
+    """Compile nothing: ship the kernels beside our sources as those of this very processor.
+
+    numba keys its cache by the processor's name and features: the folder of a baseline holds what
+    was compiled for this one, under the name that is pinned.
+    """
     root = Path(__file__).resolve().parents[2]
     for package in ("backtest", "rules", "adapters", "tasks"):
         source = root / package

@@ -55,7 +55,7 @@ def test_all_threads_follow_the_first_and_a_child_can_leave_them() -> None:
 
 
 def test_a_system_that_forbids_it_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = []
+    calls: list[tuple[object, ...]] = []
 
     def refuse(*arguments: object) -> None:
         calls.append(arguments)

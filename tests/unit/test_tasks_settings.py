@@ -117,6 +117,12 @@ def test_secrets_are_taken_out_of_any_text(text: str, shown: str) -> None:
     assert redact_url(text) == shown
 
 
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("text", ["a." * 500_000 + "://", "a://b:c" * 200_000])
+def test_a_long_text_of_a_stranger_is_searched_in_one_go(text: str) -> None:
+    assert redact_url(text) == text
+
+
 def test_tls_to_the_broker_checks_its_certificate_unless_told_not_to() -> None:
     def url(text: str) -> str:
         return str(build_celery_config(Settings(broker_url=text))["broker_url"])

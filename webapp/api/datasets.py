@@ -15,7 +15,7 @@ from storage.errors import DatasetInUse, SymbolTaken, UnknownDataset
 from storage.ingest import IngestProcess, ParsedDataset, PreviewProcess
 from storage.records import DatasetRecord
 from tasks.logs import get_logger
-from webapp.audit import name_object, note_nothing
+from webapp.audit import name_object, note_question
 from webapp.bodies import read_json_object, read_query, validate_model
 from webapp.context import WebContext, get_context
 from webapp.dataset_schemas import (
@@ -81,7 +81,7 @@ def build_limits(context: WebContext) -> FileLimits:
 
 
 def _preview(context: WebContext) -> Response:
-    note_nothing()
+    note_question()
     limits = build_limits(context)
 
     def open_sink(file_name: str, date_format: str | None) -> PreviewProcess:

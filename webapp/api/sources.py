@@ -10,7 +10,7 @@ from storage.ingest import IngestProcess, PreviewProcess
 from storage.sources import FetchOrder, SourceUnavailable, validate_period
 from tasks.logs import get_logger
 from webapp.api.datasets import build_limits, refuse_busy, store_dataset
-from webapp.audit import note_nothing
+from webapp.audit import note_question
 from webapp.bodies import read_json_object, read_query, validate_model
 from webapp.context import WebContext, get_context
 from webapp.dataset_schemas import (
@@ -81,7 +81,7 @@ def _fetch(context: WebContext, order: FetchOrder, name: str, *, is_preview: boo
     limits = build_limits(context)
     file_name = f"{order.source}:{order.symbol}"
     if is_preview:
-        note_nothing()
+        note_question()
         with PreviewProcess(file_name, None, limits, order=order) as process:
             return build_json(build_preview_view(name, file_name, process.finish()))
     with IngestProcess(file_name, None, limits, order=order) as storing:

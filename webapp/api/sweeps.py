@@ -19,6 +19,7 @@ from tasks.sweeps import (
     retry_sweep,
     submit_sweep,
 )
+from webapp.audit import note_question
 from webapp.bodies import (
     BODY_TYPES,
     read_json_object,
@@ -66,6 +67,7 @@ def submit() -> Response:
     key = read_idempotency_key()
     sweep_request = parse_sweep_request(read_sweep_payload())
     if wants_estimate:
+        note_question()
         return build_json(estimate_sweep(context.store, context.settings, sweep_request))
     try:
         submission = submit_sweep(
