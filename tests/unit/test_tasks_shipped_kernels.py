@@ -1,17 +1,13 @@
-"""Kernels that were compiled before: chosen by processor, seen through links, enough for a run."""
+"""Kernels that were compiled before: chosen by processor, seen through links."""
 
 from __future__ import annotations
 
 import os
-import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tasks.kernel_warmup import list_cached, main
 from tasks.shipped_kernels import (
     BASELINES,
     choose_baseline,
@@ -92,38 +88,3 @@ def test_a_folder_that_somebody_else_may_write_is_not_loaded_from(shipped: Path)
     again = {"NUMBA_CACHE_DIR": str(shipped), "NUMBA_CPU_NAME": "x86-64-v3"}
     use_shipped_kernels(again)
     assert again["NUMBA_CACHE_DIR"] != environ["NUMBA_CACHE_DIR"]
-
-
-@pytest.mark.timeout(600)
-def test_a_run_with_shipped_kernels_compiles_nothing(tmp_path: Path) -> None:
-    if choose_baseline(read_cpu_flags()) is None:
-        pytest.fail("this processor runs none of the baselines; the image cannot be built here")
-    baseline = "x86-64-v3"
-    kernels = tmp_path / "kernels"
-    assert main([str(kernels), "--baseline", baseline, "--rule", "rsi", "--runs-only"]) == 0
-    before = list_cached(kernels / baseline)
-    # Two builds make the same files: nothing quotes where something was in memory.
-    texts = [(kernels / baseline / name).read_bytes() for name in before]
-    assert sum(text.count(b"<function ") for text in texts) > 0
-    assert not [text for text in texts if re.search(rb"<function \S+ at 0x0*[1-9a-f]", text)]
-    for path in [kernels, *kernels.rglob("*")]:
-        path.chmod(0o555 if path.is_dir() else 0o444)
-    (tmp_path / "tmp").mkdir()
-    environ = {
-        **os.environ,
-        "TMPDIR": str(tmp_path / "tmp"),
-        "NUMBA_CACHE_DIR": str(kernels),
-        "NUMBA_CPU_NAME": baseline,
-        "NUMBA_DEBUG_CACHE": "1",
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
-    command = [sys.executable, "-P", "-m", "cli.main", "backtest", "AAPL", "--rule", "rsi"]
-    for options in ([], ["--start", "2005-01-03", "--stop-loss", "0.05"]):
-        done = subprocess.run(
-            [*command, *options], env=environ, capture_output=True, text=True, timeout=120
-        )
-        assert done.returncode == 0, done.stderr
-        said = re.findall(r"\[cache\] (index|data) (saved|loaded)", done.stdout + done.stderr)
-        assert ("data", "loaded") in said
-        assert [what for what, how in said if how == "saved"] == []
-    assert list_cached(kernels / baseline) == before
