@@ -147,7 +147,7 @@ class KubeApi:
         ):
             raise _forbid(user, verb, resource, group, namespace)
         for fault in self.faults:
-            if fault.verb == verb and fault.times > 0:
+            if is_job and fault.verb == verb and fault.times > 0:
                 fault.times -= 1
                 raise Refusal(fault.status, fault.reason, "told to fail", **fault.headers)
         with self.store.lock:
