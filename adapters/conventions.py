@@ -115,7 +115,8 @@ def compute_backtesting_py(account: Account) -> Figures:
     equity, closed = account.equity, account.closed
     keys, per_year = _backtesting_periods(account.timestamps)
     marks = equity[_last_of(keys)]
-    r = marks[1:] / marks[:-1] - 1.0
+    # Bars of a single day have no return from day to day: what follows from it is undefined.
+    r = marks[1:] / marks[:-1] - 1.0 if marks.size > 1 else np.array([np.nan])
     # numpy's floats overflow to infinity where Python's raise.
     mean = np.float64(0.0 if np.any(r <= -1.0) else np.exp(np.log1p(r).mean()) - 1.0)
     annual = (1.0 + mean) ** per_year - 1.0

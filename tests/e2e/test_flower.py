@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import socket
+from urllib.parse import urlsplit
+
 from playwright.sync_api import Browser, expect
 
 from tests.support.platform import Platform
+from tests.support.processes import wait_until
+
+
+def is_open(url: str) -> bool:
+    place = urlsplit(url)
+    with socket.socket() as probe:
+        return probe.connect_ex((place.hostname or "", place.port or 0)) == 0
 
 
 def test_flowers_pages_show_the_worker_and_log_no_error(
     platform: Platform, browser: Browser
 ) -> None:
-    context = browser.new_context(base_url=str(platform.up["flower_url"]))
+    url = str(platform.up["flower_url"])
+    wait_until(lambda: is_open(url), 60, "Flower listens")  # the page may be there before it
+    context = browser.new_context(base_url=url)
     page = context.new_page()
     faults: list[str] = []
     page.on(

@@ -22,9 +22,9 @@ HEAVY = (
     "backtest.engine",
     "backtest.metrics",
 )
-# The target is 90; measured are 89.7, of which access control and rate limits take 1.2, and 0.7
-# more on a busy machine.
-MAX_RSS_MIB = 92
+# The target is 90; measured are 92.3, of which access control and rate limits take 1.2, the data
+# page and what explains the figures 2.6, and 0.7 more on a busy machine.
+MAX_RSS_MIB = 94
 # Loaded by libraries where a test tool happens to have installed them; production has none.
 ONLY_IN_TESTS = ("rich", "pygments", "yaml", "cffi", "attr", "IPython", "greenlet")
 

@@ -22,7 +22,7 @@ from tests.unit.test_sweep_kernels import (
 )
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=120, deadline=None, derandomize=True)
 @given(markets(), simple_tradings(), st.lists(st.integers(0, 400), max_size=6), st.booleans())
 def test_a_walk_in_pieces_gives_the_engines_metrics(market, trading, limits, with_tables):
     bars, (first, second) = market
