@@ -23,6 +23,8 @@ $(STAMP)/product: requirements.txt requirements-assets.txt setup.cfg pyproject.t
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
 	$(BIN)/python scripts/build_assets.py
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@echo "Compiling kernels, once: one to two minutes"
+	@$(BIN)/python -c 'from tasks.kernel_cache import prepare_numba; prepare_numba(); from tasks.worker import warm_kernels; warm_kernels()'
 	@mkdir -p $(STAMP) && touch $@
 
 $(STAMP)/test: requirements-test.txt $(STAMP)/product
