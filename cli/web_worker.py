@@ -133,7 +133,7 @@ class PacedUnreader(SocketUnreader):  # type: ignore[misc]  # gunicorn has no ty
 
 
 class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
-    """See the module. Everything but `handle` runs in the worker's one loop."""
+    """See the module. All but `handle` and what it calls runs in the worker's one loop."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
-from tasks.shipped_kernels import use_shipped_kernels
+from tasks.shipped_kernels import find_own_folder, use_shipped_kernels
 
 
 def prepare_numba() -> None:
@@ -21,8 +20,7 @@ def prepare_numba() -> None:
     if not _is_writable(Path(__file__).parents[1] / "backtest"):
         # An installation that is read-only or belongs to somebody else: kernels are compiled once
         # per boot into a directory of this user.
-        own = Path(tempfile.gettempdir()) / f"stock-backtest-kernels-{os.getuid()}"
-        os.environ["NUMBA_CACHE_DIR"] = str(own)
+        os.environ["NUMBA_CACHE_DIR"] = str(find_own_folder("own"))
 
 
 def _is_writable(package: Path) -> bool:

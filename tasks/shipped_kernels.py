@@ -64,7 +64,7 @@ def use_shipped_kernels(environ: MutableMapping[str, str] | None = None) -> str 
         return None
     baseline = environ.get(_CPU) or choose_baseline(read_cpu_flags())
     if baseline is None or not (Path(shipped) / baseline).is_dir():
-        environ[_CACHE] = str(_find_own_folder("own"))
+        environ[_CACHE] = str(find_own_folder("own"))
         return None
     pin_processor(environ, baseline)
     environ[_CACHE] = str(_link_files(Path(shipped) / baseline))
@@ -76,7 +76,7 @@ def _link_files(source: Path) -> Path:
 
     It appears whole, in one step: the next process of this container may look for it now.
     """
-    folder = _find_own_folder(source.name)
+    folder = find_own_folder(source.name)
     if any(folder.iterdir()):
         return folder
     fresh = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))
@@ -99,7 +99,7 @@ def _remove_links(folder: Path) -> None:
     folder.rmdir()
 
 
-def _find_own_folder(name: str) -> Path:
+def find_own_folder(name: str) -> Path:
     """Return a folder of this user alone: what lies in it is loaded as code."""
     folder = Path(_find_writable()) / f"stock-backtest-kernels-{os.getuid()}-{name}"
     folder.mkdir(mode=0o700, exist_ok=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tasks.kernel_cache import prepare_numba
 from tasks.shipped_kernels import (
     BASELINES,
     choose_baseline,
@@ -88,3 +89,18 @@ def test_a_folder_that_somebody_else_may_write_is_not_loaded_from(shipped: Path)
     again = {"NUMBA_CACHE_DIR": str(shipped), "NUMBA_CPU_NAME": "x86-64-v3"}
     use_shipped_kernels(again)
     assert again["NUMBA_CACHE_DIR"] != environ["NUMBA_CACHE_DIR"]
+
+
+def test_an_installation_that_cannot_be_written_compiles_into_a_folder_of_this_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("tasks.kernel_cache._is_writable", lambda package: False)
+    planted = tmp_path / f"stock-backtest-kernels-{os.getuid()}-own"
+    planted.mkdir()
+    planted.chmod(0o777)  # somebody else was there first, and may put code into it
+    monkeypatch.setattr("os.environ", {})
+    prepare_numba()
+    folder = Path(os.environ["NUMBA_CACHE_DIR"])
+    assert folder != planted
+    assert folder.stat().st_mode & 0o077 == 0
