@@ -45,6 +45,10 @@ def test_a_process_without_a_cluster_or_a_token_says_so(
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "missing"))
     with pytest.raises(InputError, match="no way to the API server is configured"):
         check_executor(settings)
+    (tmp_path / "torn").write_text("clusters: [")
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "torn"))
+    with pytest.raises(InputError, match="no way to the API server is configured"):
+        check_executor(settings)
     path = write_kubeconfig(tmp_path / "without", {"cluster": "c", "user": "u"})
     monkeypatch.setenv("KUBECONFIG", str(path))
     with pytest.raises(InputError, match="no namespace is known"):

@@ -264,7 +264,7 @@ class Cluster:
             else:
                 client.load_incluster(client_configuration=configuration)
                 namespace = (_TOKEN_DIR / "namespace").read_text().strip()
-        except (client.config_exception, OSError) as error:
+        except client.config_errors as error:
             first = " ".join(str(error).split())
             raise ClusterDenied(f"no way to the API server is configured: {first}") from error
         # A client that found a token and does not send it would ask as nobody, and be told that

@@ -30,7 +30,7 @@ class LeanClient(NamedTuple):
     batch_api: Any
     configuration: Any
     api_exception: type[Exception]
-    config_exception: type[Exception]
+    config_errors: tuple[type[Exception], ...]
     load_incluster: Any
     load_kubeconfig: Any
     list_contexts: Any
@@ -71,7 +71,11 @@ def load_client() -> LeanClient:
             batch_api=batch.BatchV1Api,
             configuration=configuration.Configuration,
             api_exception=exceptions.ApiException,
-            config_exception=config.ConfigException,
+            # A kubeconfig that cannot be read, or is no YAML, is a bad kubeconfig, too.
+            config_errors=(
+                *(config.ConfigException, OSError),
+                importlib.import_module("yaml").YAMLError,
+            ),
             load_incluster=config.load_incluster_config,
             load_kubeconfig=config.load_kube_config,
             list_contexts=config.list_kube_config_contexts,
