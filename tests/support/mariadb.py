@@ -163,6 +163,11 @@ class MariaDbServer:
         self._process.kill()
         self._process.wait()
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def pause(self) -> None:
         """Let it accept connections, by its kernel's backlog, and answer nothing."""
         assert self._process is not None

@@ -1,0 +1,1 @@
+"""Kills at random: what `benchmarks/verify_kills.py` is made of."""
