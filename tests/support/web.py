@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -86,17 +88,36 @@ def build_csv(n_bars: int = 50) -> bytes:
     return ("\n".join(lines) + "\n").encode()
 
 
+def _prepare_store(url: str) -> Store:
+    engine = create_database(url)
+    upgrade_schema(engine)
+    store = Store(engine)
+    store.datasets.add(build_parsed(), "WALK", "walk.csv")
+    return store
+
+
+@cache
+def _build_prepared_file() -> bytes:
+    # All migrations take a quarter of a second, and a thousand tests want a file of their own.
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "test.db"
+        _prepare_store(f"sqlite:///{path}").engine.dispose()
+        assert [item.name for item in path.parent.iterdir()] == [path.name], "all is in one file"
+        return path.read_bytes()
+
+
 def build_web(folder: Path, *, url: str = "", **changes: Any) -> Web:
     """Return an application on a fresh database that holds the dataset WALK (300 daily bars).
 
     The database is an SQLite file in `folder` unless `url` names an empty one. The broker is a
     closed port unless `changes` name another: what is submitted stays queued.
     """
-    url = url or f"sqlite:///{folder / 'test.db'}"
-    engine = create_database(url)
-    upgrade_schema(engine)
-    store = Store(engine)
-    store.datasets.add(build_parsed(), "WALK", "walk.csv")
+    if url:
+        store = _prepare_store(url)
+    else:
+        (folder / "test.db").write_bytes(_build_prepared_file())
+        url = f"sqlite:///{folder / 'test.db'}"
+        store = Store(create_database(url))
     settings = Settings(**{"database_url": url, "broker_url": "redis://127.0.0.1:1/0", **changes})
     app = create_app(settings)
     return Web(app, app.test_client(), store, settings)
