@@ -164,7 +164,9 @@ def _compare_chunks(
         key = select(sweeps.c.id).where(sweeps.c.sweep_id == sweep_id).scalar_subquery()
         of_sweep = select(sweep_chunks).where(sweep_chunks.c.sweep_number == key)
         whole = select(func.count()).where(
-            sweep_blocks.c.sweep_number == key, sweep_blocks.c.seq == 0
+            sweep_blocks.c.sweep_number == key,
+            sweep_blocks.c.seq == 0,
+            sweep_blocks.c.kind.in_(SWEEP_METRICS),
         )
         with store.engine.connect() as connection:
             rows = connection.execute(of_sweep.order_by(sweep_chunks.c.first)).all()
