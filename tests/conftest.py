@@ -1,4 +1,4 @@
-"""Fixtures of every suite: an empty or upgraded database of each kind, and a store over it."""
+"""For every suite: databases of each kind, a store over one, and who runs which test."""
 
 from __future__ import annotations
 
@@ -6,14 +6,22 @@ from collections.abc import Iterator
 
 import pytest
 from sqlalchemy import Engine, delete
+from xdist.remote import Producer
 
 from storage.database import create_database
 from storage.models import metadata
 from storage.schema import upgrade_schema
 from storage.store import Store
 from tests.support.mariadb import MariaDbServer
+from tests.support.scheduling import SuiteScheduling
 
 DATABASES = ("sqlite", "mariadb")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> SuiteScheduling | None:
+    """Keep the tests of a file together; another `--dist` is left as it is."""
+    return SuiteScheduling(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
+from tests.support.chaos_outcome import Outcome
 from tests.support.chaos_report import Report
 
 
@@ -21,28 +23,44 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 _REPORT = pytest.StashKey[Report]()
+_CASE = "case"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[_REPORT] = Report()
+    config.stash[_REPORT] = report = Report()
+    # Tests run in processes of their own; what they saw comes back with their results.
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(_Collector(report))
+
+
+class _Collector:
+    """Puts results into the report, wherever they come from."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when != "call" and not report.skipped:
+            return
+        self._report.add_test(report.nodeid, report)
+        for name, value in report.user_properties:
+            if name == _CASE and report.passed:
+                case, database, outcome = value
+                self._report.add_case(case, database, Outcome(**outcome))
 
 
 @pytest.fixture
-def report(request: pytest.FixtureRequest) -> Report:
-    """Where a case puts what it saw."""
-    return request.config.stash[_REPORT]
+def note_case(request: pytest.FixtureRequest) -> Callable[[str, str, Outcome], None]:
+    """How a case says what it saw: its name, the database and the outcome."""
 
+    def note(case: str, database: str, outcome: Outcome) -> None:
+        request.node.user_properties.append((_CASE, (case, database, asdict(outcome))))
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    result = yield
-    if result.when == "call" or result.skipped:
-        item.config.stash[_REPORT].add_test(item.nodeid, result)
-    return result
+    return note
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     file = session.config.getoption("--reliability-report")
-    if file is not None:
+    if file is not None and not hasattr(session.config, "workerinput"):
         machine = f"Python {platform.python_version()}, {platform.machine()}"
         file.write_text(session.config.stash[_REPORT].render(machine))

@@ -13,13 +13,14 @@ import pytest
 
 from tasks.messages import send_chunk, send_finish, send_run
 from tests.support.chaos_case import Stream, run_case
-from tests.support.chaos_report import Report
+from tests.support.chaos_outcome import Outcome
 from tests.support.chaos_rig import WORKERS, Rig, run_rig
 from tests.support.processes import is_alive, wait_until
 
 pytestmark = pytest.mark.timeout(400)
 
 Break = Callable[[Rig, Stream], str | None]
+NoteCase = Callable[[str, str, Outcome], None]
 
 
 @pytest.fixture(scope="module", params=["sqlite", "mariadb"])
@@ -304,17 +305,17 @@ COSTLY = (
 
 
 @pytest.mark.parametrize("case", EVERYWHERE)
-def test_nothing_is_lost_and_nothing_doubled(rig: Rig, case: str, report: Report) -> None:
+def test_nothing_is_lost_and_nothing_doubled(rig: Rig, case: str, note_case: NoteCase) -> None:
     if rig.server is None and case not in SQLITE:
         pytest.skip("a part of the cases is enough on SQLite; all run on MariaDB")
     outcome = run_case(rig, lambda stream: EVERYWHERE[case](rig, stream))
-    report.add_case(case, database_of(rig), outcome)
+    note_case(case, database_of(rig), outcome)
     assert outcome.n_lost > 0 or case not in COSTLY, "nothing was broken"
 
 
 @pytest.mark.parametrize("case", MARIADB)
-def test_nothing_is_lost_when_the_database_fails(rig: Rig, case: str, report: Report) -> None:
+def test_nothing_is_lost_when_the_database_fails(rig: Rig, case: str, note_case: NoteCase) -> None:
     if rig.server is None:
         pytest.skip("a server's fault; SQLite has none")
     outcome = run_case(rig, lambda stream: MARIADB[case](rig, stream))
-    report.add_case(case, database_of(rig), outcome)
+    note_case(case, database_of(rig), outcome)

@@ -64,20 +64,24 @@ class Report:
 
     def render(self, machine: str) -> str:
         lines = [_HEAD.rstrip(), "", _row(_COLUMNS), _row(["---"] * len(_COLUMNS))]
-        for case, database, seen in self.cases:
+        # Processes that share the tests end them in another order each time.
+        for case, database, seen in sorted(self.cases, key=lambda item: item[1] != "SQLite"):
             numbers = (seen.n_runs, seen.n_chunks, seen.max_attempt, seen.n_lost, seen.n_refused)
             what = "; ".join(["equal", *seen.notes])
             lines.append(_row([case, database, *map(str, numbers), f"{seen.seconds:.1f}", what]))
+        seconds = sum(seconds for _, _, seconds in self.tests)
         lines += [
             "",
             "## All tests of this run",
             "",
-            f"{machine}; {len(self.tests)} tests, {sum(item[2] for item in self.tests):.0f} s.",
+            f"{machine}; {len(self.tests)} tests, {seconds:.0f} s one after another.",
             "",
             _row(["test", "outcome", "seconds"]),
             _row(["---"] * 3),
         ]
-        lines += [_row([f"`{name}`", outcome, f"{s:.1f}"]) for name, outcome, s in self.tests]
+        lines += [
+            _row([f"`{name}`", outcome, f"{s:.1f}"]) for name, outcome, s in sorted(self.tests)
+        ]
         return "\n".join(lines) + "\n"
 
 

@@ -21,7 +21,7 @@ from backtest.bars import compute_dataset_hash
 from storage.bar_files import load_bar_file
 from storage.models import runs
 from storage.store import Store
-from storage.sweep_records import ENDED_SWEEP_STATES
+from storage.sweep_records import ENDED_SWEEP_STATES, SweepRecord
 from storage.sweep_tables import SWEEP_METRICS, sweep_blocks, sweep_chunks, sweeps
 from tests.support.kills.clients import Clients
 from tests.support.kills.platforms import Platform
@@ -69,7 +69,7 @@ def wait_for_end(store: Store, clients: Clients, log: Log) -> bool:
     while True:
         try:
             counts = store.runs.counts()
-            states = {sweep_id: store.sweeps.get(sweep_id).state for sweep_id in clients.sweeps}
+            states = {sweep_id: _get_sweep(store, sweep_id).state for sweep_id in clients.sweeps}
             chunks = [store.sweeps.chunks(sweep_id) for sweep_id in clients.sweeps]
         except sqlalchemy.exc.DBAPIError as error:
             log(f"reading: {error!r}")
@@ -87,6 +87,12 @@ def wait_for_end(store: Store, clients: Clients, log: Log) -> bool:
             log(f"stuck: {counts} {states} {chunks}")
             return False
         time.sleep(2)
+
+
+def _get_sweep(store: Store, sweep_id: str) -> SweepRecord:
+    record = store.sweeps.get(sweep_id)
+    assert record is not None, f"sweep {sweep_id} is gone"
+    return record
 
 
 def _resume_paused(states: dict[str, str], clients: Clients) -> None:
@@ -151,7 +157,7 @@ def _compare_uploads(client: httpx.Client, clients: Clients) -> Iterable[str]:
 
 def _compare_sweeps(store: Store, clients: Clients, truth: Truth) -> Iterable[str]:
     for sweep_id, name in clients.sweeps.items():
-        record = store.sweeps.get(sweep_id)
+        record = _get_sweep(store, sweep_id)
         expected = truth.compute_sweep(name)
         if (record.state, record.result_sha256) != ("succeeded", expected):
             yield f"{name}: {record.state} {record.error} {record.result_sha256} not {expected}"
