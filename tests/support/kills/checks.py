@@ -213,8 +213,7 @@ def check_logs(paths: Iterable[Path], log: Log) -> dict[str, bool]:
         if item.get("state") in ("succeeded", "failed"):
             ends[f"{item.get('run_id')} {item.get('sweep_id')} {item.get('chunk')}"] += 1
         if item.get("level") in ("error", "critical"):
-            what = f"{item.get('event')} {str(item.get('exception', ''))[-160:]}"
-            odd[re.sub(r"[0-9a-f-]{36}|\d+", "#", what)] += 1
+            odd[re.sub(r"[0-9a-f-]{36}|\d+", "#", str(item.get("message")))[:160]] += 1
     for text, n_times in odd.most_common(15):
         log(f"  log x{n_times}: {text}")
     doubled = [f"{key}: {n} times" for key, n in ends.items() if n > 1]
