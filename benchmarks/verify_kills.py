@@ -8,7 +8,7 @@ runs (alone and in bursts), sweeps of four kinds over two datasets, one of them 
 uploads. Meanwhile whatever the seed draws is killed, silenced or told to stop at instants that the
 seed draws too. In the end everything that was accepted is compared with what the command line
 computes in one process. Prints the disturbances by kind and one line per check; exit code 0 if all
-pass. Needs the `test` extra; on a quiet machine 100 kills take about ten minutes.
+pass. `--report FILE` adds a section to docs/kills.md or the like. Needs the `test` extra; on a quiet machine 100 kills take about ten minutes.
 """
 
 from __future__ import annotations
@@ -47,8 +47,26 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--pause", type=float, default=2.0, help="mean seconds in between")
+    parser.add_argument("--report", type=Path, help="a Markdown file that gets a section more")
     parser.add_argument("--keep", type=Path, help="a directory for what else is thrown away")
     return parser.parse_args()
+
+
+def count_all(breaker: Breaker, clients: Clients) -> dict[str, int]:
+    """Return what was done to the platform, and what it had accepted."""
+    counts = {f"SIGKILL of {kind}": times for kind, times in sorted(breaker.kills.items())}
+    counts |= dict(sorted(breaker.others.items()))
+    accepted = {"runs": clients.accepted, "sweeps": clients.sweeps, "uploads": clients.uploads}
+    return counts | {f"{name} accepted": len(items) for name, items in accepted.items()}
+
+
+def render_section(title: str, counts: dict[str, int], checks: dict[str, bool]) -> str:
+    """Return what a campaign did and found, as Markdown."""
+    lines = [f"## {title}", "", "| what was done | times |", "| --- | --- |"]
+    lines += [f"| {kind} | {times} |" for kind, times in counts.items()]
+    lines += ["", "| what was checked | holds |", "| --- | --- |"]
+    lines += [f"| {name} | {'yes' if holds else 'NO'} |" for name, holds in checks.items()]
+    return "\n" + "\n".join(lines) + "\n"
 
 
 def open_platform(database: str, folder: Path, stack: ExitStack) -> Platform:
@@ -94,8 +112,12 @@ def main() -> int:
             log(f"  strange: {text}")
         queues.stopping.set()
         log(f"messages waiting at most {dict(queues.most)}")
-    log(f"{sum(breaker.kills.values())} kills: {dict(breaker.kills)}")
-    log(f"others: {dict(breaker.others)}")
+    counts = count_all(breaker, clients)
+    title = f"{sum(breaker.kills.values())} kills on {options.database}, seed {options.seed}"
+    log(f"{title}: {counts}")
+    if options.report:
+        with options.report.open("a") as stream:
+            stream.write(render_section(title, counts, checks))
     for name, passed in checks.items():
         print("ok  " if passed else "FAIL", name)
     return 0 if all(checks.values()) else 1
