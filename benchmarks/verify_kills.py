@@ -8,7 +8,8 @@ runs (alone and in bursts), sweeps of four kinds over two datasets, one of them 
 uploads. Meanwhile whatever the seed draws is killed, silenced or told to stop at instants that the
 seed draws too. In the end everything that was accepted is compared with what the command line
 computes in one process. Prints the disturbances by kind and one line per check; exit code 0 if all
-pass. `--report FILE` adds a section to docs/kills.md or the like. Needs the `test` extra; on a quiet machine 100 kills take about ten minutes.
+pass. `--report FILE` adds a section to docs/kills.md or the like. Needs the `test` extra; on a
+quiet machine 100 kills take about ten minutes.
 """
 
 from __future__ import annotations
