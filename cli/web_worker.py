@@ -53,7 +53,8 @@ _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)[ \t]*\r\n", re.IGNORECASE
 _MOST_DIGITS = 18
 _STREAMED = re.compile(rb"\r\n(?:transfer-encoding|expect):", re.IGNORECASE)
 _TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-_TOO_MANY = (
+# For who did nothing wrong: too many come at a time, or this process is about to end.
+_LATER = (
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\n"
     b"Content-Length: 0\r\n\r\n"
 )
@@ -297,9 +298,10 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
             conn for conn, deadline in self._gathering.items() if deadline <= now or not self.alive
         ]:
             self.poller.unregister(conn.sock)
-            self._drop(conn, _TOO_SLOW if self._seen[conn] else b"")
+            answer = _TOO_SLOW if self.alive else _LATER
+            self._drop(conn, answer if self._seen[conn] else b"")
         while self._queued and (self._queued[0][1] <= now or not self.alive):
-            self._drop(self._queued.popleft()[0], _TOO_MANY)
+            self._drop(self._queued.popleft()[0], _LATER)
         for conn in [
             conn for conn, deadline in self._lingering.items() if deadline <= now or not self.alive
         ]:
@@ -355,6 +357,8 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         if answer:
             with contextlib.suppress(OSError):
                 conn.sock.send(answer)
+                # What is left unread when a connection closes would take the answer with it.
+                conn.sock.recv(_PEEK_BYTES)
             self._linger(conn)
             return
         self.nr_conns -= 1

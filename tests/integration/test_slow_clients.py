@@ -167,3 +167,16 @@ def test_who_asks_for_the_health_leaves_threads_to_the_others(server: Server) ->
     for client in clients:
         assert client.recv(4096).startswith(b"HTTP/1.1 503")  # no broker
         client.close()
+
+
+def test_a_request_that_the_servers_end_cuts_short_may_come_again(web: Web) -> None:
+    ending = Server(web)
+    wait_until(ending.is_up, 60, "the page answers")
+    client = ending.connect(POST + b"Content-Length: 100\r\n\r\n{")
+    ending.ask()  # it is one turn of the loop later: the half is known
+    ending.process.terminate()
+    answer = client.recv(4096)
+    client.close()
+    ending.process.wait(20)
+    assert answer.startswith(b"HTTP/1.1 503"), answer
+    assert b"Retry-After" in answer
