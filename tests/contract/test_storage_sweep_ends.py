@@ -1,0 +1,111 @@
+"""The end of a sweep in each database, and questions about its numbers: leases and attempts."""
+
+from __future__ import annotations
+
+import uuid
+
+from storage.store import Store
+from tests.support.sweep_samples import (
+    N_POSITIONS,
+    RETRIES,
+    claim_chunk,
+    end_sweep,
+    finish_all,
+    finish_chunk,
+    get_sweep,
+    start_sweep,
+)
+
+
+def test_one_finaliser_at_a_time_ends_a_sweep_once(store: Store) -> None:
+    sweep_id = start_sweep(store)
+    assert store.sweeps.claim_finish(sweep_id, 60.0, RETRIES) is None  # chunks are left
+    finish_all(store, sweep_id)
+    assert store.sweeps.take_finish_message(sweep_id, 5.0)
+    assert not store.sweeps.take_finish_message(sweep_id, 5.0)
+    first = store.sweeps.claim_finish(sweep_id, -1.0, RETRIES)
+    assert first is not None
+    second = store.sweeps.claim_finish(sweep_id, 60.0, RETRIES)
+    assert second is not None
+    assert store.sweeps.claim_finish(sweep_id, 60.0, RETRIES) is None
+    assert store.sweeps.heartbeat_finish(sweep_id, first.attempt, 60.0) == "lost"
+    assert not store.sweeps.finish_sweep(sweep_id, first.attempt, "b" * 64, {})
+    assert store.sweeps.heartbeat_finish(sweep_id, second.attempt, 60.0) == "ok"
+    documents = {"best": {"index": 7, "sharpe": float("nan")}}
+    assert store.sweeps.finish_sweep(sweep_id, second.attempt, "a" * 64, documents)
+    record = get_sweep(store, sweep_id)
+    assert store.sweeps.finish_sweep(sweep_id, second.attempt, "a" * 64, documents)
+    assert get_sweep(store, sweep_id) == record
+    assert (record.state, record.result_sha256) == ("succeeded", "a" * 64)
+    assert (record.n_combinations, record.n_excluded, record.n_failed) == (N_POSITIONS, 0, 0)
+    assert record.seconds is not None
+    assert store.sweeps.load_artifact(sweep_id, "best") == {"index": 7, "sharpe": None}
+    assert store.sweeps.load_artifact(sweep_id, "plateau") is None
+    found = store.sweeps.load_artifacts([sweep_id, "0" * 36], ["best", "plateau"])
+    assert found == {(sweep_id, "best"): {"index": 7, "sharpe": None}}
+    assert store.sweeps.find_finished("f" * 64) == record
+    for change in (store.sweeps.pause, store.sweeps.cancel, store.sweeps.retry):
+        assert not change(sweep_id)
+
+
+def test_a_finaliser_that_dies_every_time_fails_the_sweep_which_can_be_retried(
+    store: Store,
+) -> None:
+    sweep_id = start_sweep(store)
+    finish_all(store, sweep_id)
+    for _ in range(RETRIES):
+        assert store.sweeps.claim_finish(sweep_id, -1.0, RETRIES) is not None
+    assert store.sweeps.claim_finish(sweep_id, 60.0, RETRIES) is None
+    record = get_sweep(store, sweep_id)
+    assert record.state == "failed"
+    assert record.error is not None
+    assert record.error["code"] == "attempts_exhausted"
+    assert store.sweeps.retry(sweep_id)
+    end_sweep(store, sweep_id)
+
+
+def test_pausing_while_it_is_finalised_stops_the_finaliser(store: Store) -> None:
+    sweep_id = start_sweep(store)
+    finish_all(store, sweep_id)
+    claim = store.sweeps.claim_finish(sweep_id, 60.0, RETRIES)
+    assert claim is not None
+    assert store.sweeps.pause(sweep_id)
+    assert store.sweeps.heartbeat_finish(sweep_id, claim.attempt, 60.0) == "lost"
+    assert not store.sweeps.finish_sweep(sweep_id, claim.attempt, "a" * 64, {})
+    assert store.sweeps.resume(sweep_id)
+    assert store.sweeps.take_messages(sweep_id).is_complete
+    assert store.sweeps.take_finish_message(sweep_id, 5.0)
+    end_sweep(store, sweep_id)
+
+
+def test_the_same_question_is_asked_once_and_answered_once(store: Store) -> None:
+    sweep_id = start_sweep(store)
+    asked = store.sweeps.ask(sweep_id, "ranking", {"metric": "sharpe", "offset": 0})
+    assert asked is not None
+    assert store.sweeps.ask(sweep_id, "ranking", {"offset": 0, "metric": "sharpe"}) == asked
+    assert store.sweeps.take_query_message(asked.query_id, 5.0)
+    assert not store.sweeps.take_query_message(asked.query_id, 5.0)
+    assert store.sweeps.list_due_queries(0.0, 10) == (asked.query_id,)
+    held = store.sweeps.claim_query(asked.query_id, 60.0, RETRIES)
+    assert held is not None
+    assert store.sweeps.claim_query(asked.query_id, 60.0, RETRIES) is None
+    assert store.sweeps.heartbeat_query(asked.query_id, held.attempt, 60.0)
+    assert store.sweeps.answer_query(asked.query_id, held.attempt, {"rows": [1.5]})
+    assert not store.sweeps.answer_query(asked.query_id, held.attempt, {"rows": []})
+    finish_chunk(store, claim_chunk(store, sweep_id, 1))
+    fresh = store.sweeps.ask(sweep_id, "ranking", {"metric": "sharpe", "offset": 0})
+    assert fresh is not None
+    assert (fresh.query_id, fresh.state, fresh.result) == (
+        asked.query_id,
+        "done",
+        {"rows": [1.5]},
+    )
+    other = store.sweeps.ask(sweep_id, "ranking", {"metric": "cagr"})
+    assert other is not None
+    for _ in range(RETRIES):
+        assert store.sweeps.claim_query(other.query_id, -1.0, RETRIES) is not None
+    assert store.sweeps.claim_query(other.query_id, -1.0, RETRIES) is None
+    failed = store.sweeps.get_query(other.query_id)
+    assert failed is not None
+    assert failed.state == "failed"
+    assert store.sweeps.ask(str(uuid.uuid4()), "ranking", {}) is None
