@@ -91,6 +91,7 @@ class SweepControl(Repository):
                 "stage": "computing",
                 "error": None,
                 "finished_at": None,
+                "n_lost": 0,
                 "sent_at": None,
                 "notified_at": None,  # its next end is news again
                 "lease_until": None,
@@ -169,16 +170,12 @@ class SweepControl(Repository):
 
         return self._write(work)
 
-    def report_lost_finaliser(self, sweep_id: str, how: str) -> None:
-        """Note that a finaliser's process ended, and end its lease.
-
-        Should another finaliser have taken over meanwhile, a third may do so from it: nothing but
-        time is lost.
-        """
+    def report_lost_finaliser(self, sweep_id: str, worker: str, how: str) -> None:
+        """Note that a finaliser's process ended, and end its lease if it is still that worker's."""
         statement = (
             update(sweeps)
             .where(sweeps.c.sweep_id == sweep_id, sweeps.c.state == "running")
-            .where(sweeps.c.stage == "finalising")
+            .where(sweeps.c.stage == "finalising", sweeps.c.worker == worker[:128])
             .values(last_exit=how[:MAX_EXIT_LENGTH], lease_until=_OVER, sent_at=None)
         )
         self._write(lambda connection: connection.execute(statement))
