@@ -17,7 +17,7 @@ from rules.sweep_spec import SweepSpec
 from storage.errors import StorageUnavailable
 from tasks.logs import bind_sweep, get_logger
 from tasks.measures import ATTEMPTS, DUPLICATES, SWEEP_SECONDS, count, observe
-from tasks.patience import is_stopping
+from tasks.patience import is_stopping, persist
 from tasks.settings import Settings
 from tasks.sweep_answers import answer_question
 from tasks.sweep_execute import EvaluatorCache, LeaseKeeper, LeaseLost, LeaseTimeout
@@ -89,8 +89,11 @@ def execute_finish(
 
         def save(keeper: LeaseKeeper) -> str:
             summary = _summarise(store, sweep_id, claim.spec, keeper)
-            saved = store.sweeps.finish_sweep(
-                sweep_id, claim.attempt, summary.result_sha256, summary.documents
+            saved = persist(
+                lambda: store.sweeps.finish_sweep(
+                    sweep_id, claim.attempt, summary.result_sha256, summary.documents
+                ),
+                settings,
             )
             return "succeeded" if saved else "lost"
 

@@ -18,12 +18,15 @@ from storage.database import create_database
 from storage.schema import upgrade_schema
 from storage.store import Store
 from tasks.celery_app import create_celery_app
-from tasks.messages import QUEUES
+from tasks.messages import QUEUES, SWEEP_QUEUE
+from tasks.queue_depth import count_messages
 from tasks.settings import Settings
 from tasks.submit import submit_run
 from tests.support.datasets import add_aapl
 from tests.support.poisoned_command import register_poison
 from tests.support.processes import wait_until
+from tests.support.sweeps import submit as submit_sweep
+from tests.support.sweeps import wait_for_sweep
 from tests.support.valkey import Valkey, run_valkey
 from tests.support.worker import build_service_environ, run_worker, wait_for_run
 
@@ -32,6 +35,7 @@ pytestmark = pytest.mark.timeout(300)
 MODULE = "tests.support.poisoned_command"
 RSI = {"dataset": "AAPL", "rule": "rsi", "force": True}
 SLEEPER = {"dataset": "AAPL", "rule": "sleeper"}
+SWEEP = {"dataset": "AAPL", "rule": "rsi", "space": {"window": "5:15"}}
 
 
 @pytest.fixture
@@ -109,6 +113,24 @@ def test_a_worker_that_stops_hands_a_long_run_back_at_once_and_at_no_cost(
         assert record is not None
         assert record.attempt == 2
         assert store.runs.cancel(run_id)
+
+
+def test_a_worker_that_stops_hands_the_end_of_a_sweep_back_at_once_and_at_no_cost(
+    store: Store, settings: Settings, tmp_path: Path
+) -> None:
+    settings = replace(settings, lease_seconds=3600.0, max_attempts=1)
+    with run_worker(settings, tmp_path, 1, "tests.support.lingering_command") as worker:
+        sweep_id = submit_sweep(store, settings, SWEEP)
+        worker.wait_for_line('"message":"finish_claimed"')
+        worker.process.send_signal(signal.SIGTERM)
+        assert worker.process.wait(15) is not None
+    assert '"message":"sweep_task_given_back"' in worker.log.read_text()
+    assert count_messages(settings, SWEEP_QUEUE) == 1
+    other_home = tmp_path / "other"
+    other_home.mkdir()
+    with run_worker(settings, other_home, 1):
+        record = wait_for_sweep(store, sweep_id)
+    assert (record.state, record.attempt) == ("succeeded", 2), record.error
 
 
 def test_a_process_that_is_killed_frees_its_run_at_once(

@@ -109,3 +109,69 @@ def test_the_same_question_is_asked_once_and_answered_once(store: Store) -> None
     assert failed is not None
     assert failed.state == "failed"
     assert store.sweeps.ask(str(uuid.uuid4()), "ranking", {}) is None
+
+
+def test_a_finaliser_that_hands_back_costs_nothing_and_is_sent_for_at_once(store: Store) -> None:
+    sweep_id = start_sweep(store)
+    finish_all(store, sweep_id)
+    for _ in range(RETRIES + 1):
+        assert store.sweeps.take_finish_message(sweep_id, 3600.0)
+        held = store.sweeps.claim_finish(sweep_id, 60.0, RETRIES, "worker-1")
+        assert held is not None
+        assert store.sweeps.return_finish(sweep_id, held.attempt)
+        assert not store.sweeps.return_finish(sweep_id, held.attempt)
+        assert store.sweeps.heartbeat_finish(sweep_id, held.attempt, 60.0) == "lost"
+        assert not store.sweeps.finish_sweep(sweep_id, held.attempt, "b" * 64, {})
+    end_sweep(store, sweep_id)
+
+
+def test_a_retried_sweep_may_lose_as_many_finalisers_again(store: Store) -> None:
+    sweep_id = start_sweep(store)
+    finish_all(store, sweep_id)
+    for _ in range(2):
+        for _ in range(RETRIES):
+            assert store.sweeps.claim_finish(sweep_id, -1.0, RETRIES) is not None
+        assert store.sweeps.claim_finish(sweep_id, 60.0, RETRIES) is None
+        assert get_sweep(store, sweep_id).state == "failed"
+        assert store.sweeps.retry(sweep_id)
+    end_sweep(store, sweep_id)
+
+
+def test_the_end_of_a_worker_is_none_of_whoever_took_over_what_it_handed_back(
+    store: Store,
+) -> None:
+    sweep_id = start_sweep(store)
+    asked = store.sweeps.ask(sweep_id, "ranking", {"metric": "sharpe"})
+    assert asked is not None
+    finish_all(store, sweep_id)
+    finish = store.sweeps.claim_finish(sweep_id, 60.0, RETRIES, "worker-1")
+    answer = store.sweeps.claim_query(asked.query_id, 60.0, RETRIES, "worker-1")
+    assert finish is not None
+    assert answer is not None
+    assert store.sweeps.return_finish(sweep_id, finish.attempt)
+    assert store.sweeps.return_query(asked.query_id, answer.attempt)
+    assert store.sweeps.claim_finish(sweep_id, 60.0, RETRIES, "worker-2") is not None
+    assert store.sweeps.claim_query(asked.query_id, 60.0, RETRIES, "worker-2") is not None
+    for worker, is_free in (("worker-1", False), ("worker-2", True)):
+        store.sweeps.report_lost_finaliser(sweep_id, worker, "exit code 15")
+        store.sweeps.report_lost_query(asked.query_id, worker, "exit code 15")
+        again = store.sweeps.claim_finish(sweep_id, 60.0, RETRIES)
+        answered = store.sweeps.claim_query(asked.query_id, 60.0, RETRIES)
+        assert (again is not None, answered is not None) == (is_free, is_free)
+
+
+def test_a_question_that_is_handed_back_costs_nothing_and_is_sent_for_at_once(
+    store: Store,
+) -> None:
+    asked = store.sweeps.ask(start_sweep(store), "ranking", {"metric": "sharpe"})
+    assert asked is not None
+    for _ in range(RETRIES + 1):
+        assert store.sweeps.take_query_message(asked.query_id, 3600.0)
+        held = store.sweeps.claim_query(asked.query_id, 60.0, RETRIES)
+        assert held is not None
+        assert store.sweeps.return_query(asked.query_id, held.attempt)
+        assert not store.sweeps.return_query(asked.query_id, held.attempt)
+        assert not store.sweeps.answer_query(asked.query_id, held.attempt, {})
+    last = store.sweeps.claim_query(asked.query_id, 60.0, RETRIES)
+    assert last is not None
+    assert store.sweeps.answer_query(asked.query_id, last.attempt, {"rows": []})
