@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Connection, and_, case, func, insert, or_,
 from sqlalchemy import delete as delete_from
 
 from storage.blobs import BLOCK_BYTES, pack_json, unpack_json
+from storage.errors import TooManyQuestions
 from storage.exhaustion import describe_exhaustion
 from storage.models import MAX_EXIT_LENGTH
 from storage.repository import Repository
@@ -47,11 +48,24 @@ _COLUMNS = (
 class SweepQueries(Repository):
     """Asking and answering; see `Repository`."""
 
-    def ask(self, sweep_id: str, kind: str, args: dict[str, Any]) -> QueryRecord | None:
+    def ask(
+        self, sweep_id: str, kind: str, args: dict[str, Any], max_waiting: int | None = None
+    ) -> QueryRecord | None:
         """Store a question, or find it stored; None if there is no such sweep.
 
         The same question is the same row: while the sweep's chunks do not change, while it waits
         for its answer, and for a few seconds after.
+
+        Parameters
+        ----------
+        max_waiting : int, optional
+            Questions about all sweeps that may wait for their answers. Those who ask at the same
+            instant do not see each other: a few more may.
+
+        Raises
+        ------
+        TooManyQuestions
+            If so many wait and this is none of them; nothing was stored.
         """
         args_hash = hash_question(kind, args)
 
@@ -64,6 +78,8 @@ class SweepQueries(Repository):
             known = _find_known(connection, sweep.id, args_hash, n_done)
             if known is not None:
                 return known
+            if max_waiting is not None and _count_waiting(connection) >= max_waiting:
+                raise TooManyQuestions(f"{max_waiting} questions wait for their answers")
             query_id = str(uuid.uuid4())
             connection.execute(
                 insert(sweep_queries).values(
@@ -274,6 +290,11 @@ def _load(connection: Connection, *conditions: ColumnElement[bool]) -> QueryReco
         ).all()
         result = unpack_json(b"".join(parts))
     return QueryRecord(**values, result=result)
+
+
+def _count_waiting(connection: Connection) -> int:
+    query = select(func.count()).where(sweep_queries.c.state.in_(_OPEN_STATES))
+    return connection.scalar(query) or 0
 
 
 def _drop_old(connection: Connection, number: int) -> None:

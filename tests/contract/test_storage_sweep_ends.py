@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import uuid
 
+import pytest
+
+from storage.errors import TooManyQuestions
 from storage.store import Store
 from tests.support.sweep_samples import (
     N_POSITIONS,
@@ -175,3 +178,24 @@ def test_a_question_that_is_handed_back_costs_nothing_and_is_sent_for_at_once(
     last = store.sweeps.claim_query(asked.query_id, 60.0, RETRIES)
     assert last is not None
     assert store.sweeps.answer_query(asked.query_id, last.attempt, {"rows": []})
+
+
+def test_only_so_many_questions_wait_and_known_ones_are_found_all_the_same(store: Store) -> None:
+    sweep_id, other = start_sweep(store), start_sweep(store)
+    kinds = ("ranking", "heatmap", "parallel")
+    waiting = [store.sweeps.ask(sweep_id, kind, {}, max_waiting=3) for kind in kinds]
+    for asked_of in (sweep_id, other):
+        with pytest.raises(TooManyQuestions, match="3 questions"):
+            store.sweeps.ask(asked_of, "marginals", {}, max_waiting=3)
+    again = [store.sweeps.ask(sweep_id, kind, {}, max_waiting=3) for kind in kinds]
+    assert again == waiting
+    assert waiting[0] is not None
+    held = store.sweeps.claim_query(waiting[0].query_id, 60.0, RETRIES)
+    assert held is not None
+    with pytest.raises(TooManyQuestions):
+        store.sweeps.ask(other, "marginals", {}, max_waiting=3)
+    assert store.sweeps.answer_query(held.query_id, held.attempt, {"rows": []})
+    assert store.sweeps.ask(other, "marginals", {}, max_waiting=3) is not None
+    answered = store.sweeps.ask(sweep_id, "ranking", {}, max_waiting=3)
+    assert answered is not None
+    assert answered.state == "done"
