@@ -28,7 +28,12 @@ from tests.support.processes import wait_until
 from tests.support.sweeps import submit as submit_sweep
 from tests.support.sweeps import wait_for_sweep
 from tests.support.valkey import Valkey, run_valkey
-from tests.support.worker import build_service_environ, run_worker, wait_for_run
+from tests.support.worker import (
+    build_service_environ,
+    run_maintenance,
+    run_worker,
+    wait_for_run,
+)
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -67,6 +72,12 @@ def settings(store: Store, broker: Valkey) -> Settings:
 
 def submit(store: Store, settings: Settings, body: dict[str, object]) -> str:
     return submit_run(store, settings, parse_run_request(body)).record.run_id
+
+
+def get_state(store: Store, run_id: str) -> str:
+    record = store.runs.get(run_id)
+    assert record is not None
+    return record.state
 
 
 def wait_until_running(store: Store, run_id: str) -> None:
@@ -131,6 +142,34 @@ def test_a_worker_that_stops_hands_the_end_of_a_sweep_back_at_once_and_at_no_cos
     with run_worker(settings, other_home, 1):
         record = wait_for_sweep(store, sweep_id)
     assert (record.state, record.attempt) == ("succeeded", 2), record.error
+
+
+def test_who_stood_still_with_the_whole_machine_keeps_the_run(
+    store: Store, settings: Settings, tmp_path: Path
+) -> None:
+    settings = replace(settings, lease_seconds=2.0, maintenance_interval_seconds=0.5)
+    with (
+        run_worker(settings, tmp_path, 1, MODULE) as worker,
+        run_maintenance(settings, tmp_path) as other,
+    ):
+        run_id = submit(store, settings, SLEEPER)
+        wait_until_running(store, run_id)
+        time.sleep(1.5)  # whoever maintains has looked
+        frozen = [other.process.pid, worker.process.pid, *worker.children]
+        for pid in frozen:
+            os.kill(pid, signal.SIGSTOP)
+        time.sleep(2 * settings.lease_seconds)
+        for pid in frozen:  # whoever maintains goes on before the holder does
+            os.kill(pid, signal.SIGCONT)
+            time.sleep(0.4)
+        time.sleep(2 * settings.lease_seconds)
+        record = store.runs.get(run_id)
+        assert record is not None
+        assert (record.state, record.attempt) == ("running", 1)
+        # Who really falls silent is found as ever.
+        for pid in frozen[1:]:
+            os.kill(pid, signal.SIGSTOP)
+        wait_until(lambda: get_state(store, run_id) == "queued", 20, "it is queued again")
 
 
 def test_a_process_that_is_killed_frees_its_run_at_once(

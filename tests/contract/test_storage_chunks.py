@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import numpy as np
 import pytest
 from sqlalchemy import func, select
@@ -206,3 +208,11 @@ def test_a_batch_of_an_adaptive_search_plans_the_next_and_keeps_its_points(store
     assert chunk.points.tolist() == points.tolist()
     assert store.sweeps.take_messages(sweep_id).chunks == (1,)
     assert claim_chunk(store, sweep_id, 1).first == 64
+
+
+def test_leases_are_judged_by_the_time_of_the_look(store: Store) -> None:
+    sweep_id = start_sweep(store)
+    claim_chunk(store, sweep_id, 1, lease_seconds=-1.0)
+    now = store.leases.read_clock()
+    assert store.sweeps.expire_chunks(RETRIES, now - timedelta(seconds=5)) == ((), ())
+    assert store.sweeps.expire_chunks(RETRIES, now).requeued == ((sweep_id, 1),)
