@@ -56,8 +56,7 @@ class ServiceLeases(Repository):
 
     def read_clock(self) -> datetime:
         """Return the time by the clock that judges leases, the database's."""
-        now: datetime = self._read(lambda connection: connection.scalar(select(_NOW)))
-        return now
+        return self._read(lambda connection: connection.execute(select(_NOW)).scalar_one())
 
     def release(self, name: str, holder: str) -> None:
         """Give a lease back before its time, if it is this holder's."""
