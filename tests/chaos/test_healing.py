@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -80,6 +81,13 @@ def get_state(store: Store, run_id: str) -> str:
     return record.state
 
 
+def is_maintained(store: Store) -> bool:
+    is_free = store.leases.acquire("maintenance", "a test", 1.0)
+    if is_free:
+        store.leases.release("maintenance", "a test")
+    return not is_free
+
+
 def wait_until_running(store: Store, run_id: str) -> None:
     def runs() -> bool:
         record = store.runs.get(run_id)
@@ -147,14 +155,12 @@ def test_a_worker_that_stops_hands_the_end_of_a_sweep_back_at_once_and_at_no_cos
 def test_who_stood_still_with_the_whole_machine_keeps_the_run(
     store: Store, settings: Settings, tmp_path: Path
 ) -> None:
-    settings = replace(settings, lease_seconds=2.0, maintenance_interval_seconds=0.5)
-    with (
-        run_worker(settings, tmp_path, 1, MODULE) as worker,
-        run_maintenance(settings, tmp_path) as other,
-    ):
+    settings = replace(settings, lease_seconds=3.0, maintenance_interval_seconds=0.5)
+    with run_maintenance(settings, tmp_path) as other, ExitStack() as stack:
+        wait_until(lambda: is_maintained(store), 120, "it has the turn")
+        worker = stack.enter_context(run_worker(settings, tmp_path, 1, MODULE))
         run_id = submit(store, settings, SLEEPER)
         wait_until_running(store, run_id)
-        time.sleep(1.5)  # whoever maintains has looked
         frozen = [other.process.pid, worker.process.pid, *worker.children]
         for pid in frozen:
             os.kill(pid, signal.SIGSTOP)
