@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 from sqlalchemy import Engine, delete
 
@@ -14,6 +15,10 @@ from storage.store import Store
 from tests.support.mariadb import MariaDbServer
 
 DATABASES = ("sqlite", "mariadb")
+
+# By default an example that takes 0.2 s fails its test: on a busy machine any of them may.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")
