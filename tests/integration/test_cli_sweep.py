@@ -178,25 +178,23 @@ def test_content_that_a_platform_has_is_not_uploaded_again(
 
 
 def test_sweeps_of_a_platform_are_listed_shown_and_deleted(
-    here: Command, platform: tuple[Web, str]
+    cli: Cli, here: Command, platform: tuple[Web, str]
 ) -> None:
     web, url = platform
-    done = here("sweep", "WALK", "-r", "macd", "-p", "fast=3:5", "--server", url, "--json")
+    done = cli("sweep", "WALK", "-r", "macd", "-p", "fast=3:5", "--server", url, "--json")
     sweep_id = json.loads(done.stdout)["sweep_id"]
-    for place in (
-        {"arguments": ("--server", url), "environ": {}},
-        {"arguments": (), "environ": {"STOCK_BACKTEST_DATABASE_URL": web.settings.database_url}},
-    ):
-        arguments, environ = place["arguments"], place["environ"]
-        assert sweep_id in here("sweep-run", "list", *arguments, **environ).stdout
-        shown = json.loads(here("sweep-run", "show", sweep_id, *arguments, **environ).stdout)
+    settings = {"STOCK_BACKTEST_DATABASE_URL": web.settings.database_url}
+    # What the platform of this process logs would stand between the lines of a command in it.
+    for command, place, environ in ((cli, ("--server", url), {}), (here, (), settings)):
+        assert sweep_id in command("sweep-run", "list", *place, **environ).stdout
+        shown = json.loads(command("sweep-run", "show", sweep_id, *place, **environ).stdout)
         assert (shown["state"], shown["chunks"]["failed"]) == ("succeeded", 0)
         for action in ("pause", "resume", "retry"):
-            refused = here("sweep-run", action, sweep_id, *arguments, **environ)
+            refused = command("sweep-run", action, sweep_id, *place, **environ)
             assert refused.returncode == 2
             assert "succeeded" in refused.stderr
-    assert here("sweep-run", "delete", sweep_id, "--server", url).returncode == 0
-    assert here("sweep-run", "show", sweep_id, "--server", url).returncode == 2
+    assert cli("sweep-run", "delete", sweep_id, "--server", url).returncode == 0
+    assert cli("sweep-run", "show", sweep_id, "--server", url).returncode == 2
 
 
 BAD_FLAGS = {
