@@ -14,6 +14,8 @@ import os
 import sys
 import time
 
+from storage.cores import remember_cores
+
 _CHOOSE_AGAIN_SECONDS = 5.0
 
 
@@ -27,6 +29,8 @@ class OneCore:
     def __init__(self) -> None:
         self._allowed = os.sched_getaffinity(0) if sys.platform == "linux" else set[int]()
         self._libc = ctypes.CDLL(None) if len(self._allowed) > 1 else None
+        if self._libc is not None:
+            remember_cores(self._allowed)
         self._chosen = -_CHOOSE_AGAIN_SECONDS
         self._is_choosing = False
 

@@ -21,6 +21,7 @@ import socket
 import struct
 import time
 from collections import deque
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -98,16 +99,23 @@ class PacedUnreader(SocketUnreader):  # type: ignore[misc]  # gunicorn has no ty
     ----------
     grace_seconds : float
         Longest silence, and what a request may take whatever its size.
+    clock : callable
+        Seconds that never run backwards.
     """
 
-    def __init__(self, sock: socket.socket, grace_seconds: float) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        grace_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         super().__init__(sock)
-        self._grace = grace_seconds
+        self._grace, self._clock = grace_seconds, clock
         self.restart()
 
     def restart(self) -> None:
         """Begin a request."""
-        self._started = time.monotonic()
+        self._started = self._clock()
         self._n_bytes = 0
 
     def chunk(self, size_hint: int | None = None) -> bytes:
@@ -120,7 +128,7 @@ class PacedUnreader(SocketUnreader):  # type: ignore[misc]  # gunicorn has no ty
         """
         # [s] + [bytes] / [bytes / s] = [s]
         allowed = self._grace + self._n_bytes / _SLOWEST_BODY
-        wait = min(self._grace, allowed - (time.monotonic() - self._started))
+        wait = min(self._grace, allowed - (self._clock() - self._started))
         limit = self.sock.gettimeout()
         if limit is not None:
             wait = min(wait, limit)

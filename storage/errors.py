@@ -27,6 +27,10 @@ class IdempotencyConflict(StorageError):
     """An idempotency key was used again, for a different request."""
 
 
+class TooManyQuestions(StorageError):
+    """As many questions about sweeps as may wait for a worker at a time are waiting."""
+
+
 class UnknownDataset(StorageError):
     """A run names a dataset whose content is not (or no longer) stored."""
 

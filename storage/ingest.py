@@ -26,13 +26,17 @@ import zstandard
 from backtest.bars import Bars, DataWarning, Spacing
 from backtest.errors import FieldError, InputError
 from storage.bar_files import DEFAULT_LIMITS, FileLimits, describe_size_limit, validate_bar_path
+from storage.cores import CORES_VARIABLE
 from storage.sources import FetchOrder, SourceUnavailable
 
 _LOG = logging.getLogger(__name__)
 _ROOT = Path(__file__).resolve().parent.parent
 _CHUNK = 1 << 18
 # Only what a reader of files needs: no database, broker or secret of ours is in reach of a file.
-_KEPT_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TZDIR", "PYTHONHOME")
+_KEPT_ENVIRONMENT = (
+    *("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TZDIR", "PYTHONHOME"),
+    CORES_VARIABLE,
+)
 # And what one that fetches needs of an operator's network.
 _NETWORK_ENVIRONMENT = (
     *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy"),

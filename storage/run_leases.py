@@ -7,6 +7,7 @@ judges leases; a worker's clock may be wrong by any amount.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -31,7 +32,13 @@ from storage.run_rows import build_ending, match_holder
 from storage.sql_types import database_time
 
 _NOW = database_time()
-_LEASE_ENDED = and_(runs.c.state == "running", runs.c.lease_until < _NOW)
+
+
+def _has_ended(when: Any) -> ColumnElement[bool]:
+    return and_(runs.c.state == "running", runs.c.lease_until < when)
+
+
+_LEASE_ENDED = _has_ended(_NOW)
 _CLAIMABLE = or_(runs.c.state == "queued", _LEASE_ENDED)
 # Taking over from a worker that fell silent counts it as lost.
 _N_LOST = runs.c.n_lost + case((runs.c.state == "running", 1), else_=0)
@@ -276,23 +283,29 @@ class RunLeases(Repository):
         )
         return self._read(lambda connection: tuple(connection.scalars(query)))
 
-    def expire_leases(self, max_attempts: int) -> ExpiredLeases:
+    def expire_leases(self, max_attempts: int, judged_at: datetime | None = None) -> ExpiredLeases:
         """Queue again what silent workers held; fail what lost its worker `max_attempts` times.
+
+        Parameters
+        ----------
+        judged_at : datetime, optional
+            Leases that ended before it are over: a time of the database's clock, by default now.
 
         Returns
         -------
         ExpiredLeases
             Of the ids requeued, each needs a message.
         """
+        ended = _LEASE_ENDED if judged_at is None else _has_ended(judged_at)
 
         def work(connection: Connection) -> ExpiredLeases:
-            candidates = connection.execute(select(runs.c.id, runs.c.run_id).where(_LEASE_ENDED))
+            candidates = connection.execute(select(runs.c.id, runs.c.run_id).where(ended))
             requeued, failed = [], []
             for row in candidates.all():
                 mine = runs.c.id == row.id
-                if _fail_exhausted(connection, max_attempts, mine, _LEASE_ENDED):
+                if _fail_exhausted(connection, max_attempts, mine, ended):
                     failed.append(row.run_id)
-                elif _requeue(connection, mine, _LEASE_ENDED):
+                elif _requeue(connection, mine, ended):
                     requeued.append(row.run_id)
             return ExpiredLeases(tuple(requeued), tuple(failed))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from sqlalchemy import Connection, insert, or_, select, update
 from sqlalchemy import delete as delete_from
 
@@ -51,6 +53,10 @@ class ServiceLeases(Repository):
             return True
 
         return self._write_unique(work)
+
+    def read_clock(self) -> datetime:
+        """Return the time by the clock that judges leases, the database's."""
+        return self._read(lambda connection: connection.execute(select(_NOW)).scalar_one())
 
     def release(self, name: str, holder: str) -> None:
         """Give a lease back before its time, if it is this holder's."""

@@ -7,6 +7,7 @@ that are being stored at that instant, and none is stored after it.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, and_, func, select, update
@@ -19,7 +20,6 @@ from storage.sql_types import database_time
 from storage.sweep_rows import ACTIVE_STATES, NOW, build_requeue, lock_sweep
 from storage.sweep_tables import sweep_chunks, sweeps
 
-_LEASE_ENDED = and_(sweep_chunks.c.state == "running", sweep_chunks.c.lease_until < NOW)
 _MAX_LISTED_ERRORS = 5
 # A lease that ends now is over only a tick of the database's clock later.
 _OVER = database_time(-1.0)
@@ -91,6 +91,7 @@ class SweepControl(Repository):
                 "stage": "computing",
                 "error": None,
                 "finished_at": None,
+                "n_lost": 0,
                 "sent_at": None,
                 "notified_at": None,  # its next end is news again
                 "lease_until": None,
@@ -122,31 +123,42 @@ class SweepControl(Repository):
 
         return self._write(work)
 
-    def expire_chunks(self, max_attempts: int, limit: int = 1000) -> LostChunks:
-        """Queue again what silent workers held; fail what lost its worker `max_attempts` times."""
+    def expire_chunks(
+        self, max_attempts: int, judged_at: datetime | None = None, limit: int = 1000
+    ) -> LostChunks:
+        """Queue again what silent workers held; fail what lost its worker `max_attempts` times.
+
+        `judged_at` is as of `RunLeases.expire_leases`.
+        """
+        chunk = sweep_chunks.c
+        ended = and_(
+            chunk.state == "running", chunk.lease_until < (NOW if judged_at is None else judged_at)
+        )
         query = (
             select(sweeps.c.sweep_id, sweep_chunks.c.idx)
             .join(sweeps, sweeps.c.id == sweep_chunks.c.sweep_number)
-            .where(_LEASE_ENDED)
+            .where(ended)
             .limit(limit)
         )
         found = self._read(lambda connection: connection.execute(query).all())
         requeued, failed = [], []
         for sweep_id, idx in found:
-            outcome = self._expire(sweep_id, idx, max_attempts)
+            outcome = self._expire(sweep_id, idx, max_attempts, ended)
             if outcome == "queued":
                 requeued.append((sweep_id, idx))
             elif outcome == "failed":
                 failed.append((sweep_id, idx))
         return LostChunks(tuple(requeued), tuple(failed))
 
-    def _expire(self, sweep_id: str, idx: int, max_attempts: int) -> LostRun:
+    def _expire(
+        self, sweep_id: str, idx: int, max_attempts: int, ended: ColumnElement[bool]
+    ) -> LostRun:
         def work(connection: Connection) -> LostRun:
             sweep = lock_sweep(connection, sweep_id, shared=True)
             if sweep is None:
                 return None
             mine = sweep_chunks.c.sweep_number == sweep.id, sweep_chunks.c.idx == idx
-            return _lose(connection, (*mine, _LEASE_ENDED), max_attempts)
+            return _lose(connection, (*mine, ended), max_attempts)
 
         return self._write(work)
 
@@ -169,16 +181,12 @@ class SweepControl(Repository):
 
         return self._write(work)
 
-    def report_lost_finaliser(self, sweep_id: str, how: str) -> None:
-        """Note that a finaliser's process ended, and end its lease.
-
-        Should another finaliser have taken over meanwhile, a third may do so from it: nothing but
-        time is lost.
-        """
+    def report_lost_finaliser(self, sweep_id: str, worker: str, how: str) -> None:
+        """Note that a finaliser's process ended, and end its lease if it is still that worker's."""
         statement = (
             update(sweeps)
             .where(sweeps.c.sweep_id == sweep_id, sweeps.c.state == "running")
-            .where(sweeps.c.stage == "finalising")
+            .where(sweeps.c.stage == "finalising", sweeps.c.worker == worker[:128])
             .values(last_exit=how[:MAX_EXIT_LENGTH], lease_until=_OVER, sent_at=None)
         )
         self._write(lambda connection: connection.execute(statement))

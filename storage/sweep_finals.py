@@ -28,22 +28,27 @@ class SweepFinals(Repository):
     """Finalising sweeps; see `Repository`."""
 
     def claim_finish(
-        self, sweep_id: str, lease_seconds: float, max_attempts: int
+        self, sweep_id: str, lease_seconds: float, max_attempts: int, worker: str = ""
     ) -> FinishClaim | None:
         """Take the finalising of a sweep; see `finish_or_end`, of which this is the first part."""
-        return self.finish_or_end(sweep_id, lease_seconds, max_attempts)[0]
+        return self.finish_or_end(sweep_id, lease_seconds, max_attempts, worker)[0]
 
     def finish_or_end(
-        self, sweep_id: str, lease_seconds: float, max_attempts: int
+        self, sweep_id: str, lease_seconds: float, max_attempts: int, worker: str = ""
     ) -> tuple[FinishClaim | None, bool]:
         """Take the finalising of a running sweep whose chunks have all ended.
+
+        Parameters
+        ----------
+        worker : str
+            By which `report_lost_finaliser` knows it; empty where nobody reports.
 
         Returns
         -------
         FinishClaim or None
             None if chunks are left, somebody else finalises, or the sweep has ended. It has also
-            ended if this call found chunks that failed, or that the finaliser was started
-            `max_attempts` times before: the sweep is failed here and now, and can be retried.
+            ended if this call found chunks that failed, or that `max_attempts` finalisers were
+            lost: the sweep is failed here and now, and can be retried.
         bool
             Whether it was failed here and now.
         """
@@ -54,21 +59,23 @@ class SweepFinals(Repository):
             free = or_(sweeps.c.stage != _FINALISING, sweeps.c.lease_until < NOW)
             if sweep is None or sweep.state != "running":
                 return None, False
-            query = select(sweeps.c.attempt, sweeps.c.last_exit, sweeps.c.spec).where(
-                mine, free, ~_OPEN
-            )
+            query = select(
+                sweeps.c.attempt, sweeps.c.n_lost, sweeps.c.last_exit, sweeps.c.spec
+            ).where(mine, free, ~_OPEN)
             row = connection.execute(query).one_or_none()
             if row is None:
                 return None, False
             error = collect_chunk_errors(connection, sweep.id)
-            again = sweep.stage == _FINALISING
-            if error is None and again and row.attempt >= max_attempts:
+            # Taking over from a finaliser that fell silent counts it as lost. One that handed back
+            # left the stage.
+            n_lost = row.n_lost + (1 if sweep.stage == _FINALISING else 0)
+            if error is None and n_lost >= max_attempts:
                 error = describe_exhaustion("finishing the sweep", max_attempts, row.last_exit)
                 error["remedy"] = (
                     "every combination is stored; look into the workers' log, then retry"
                 )
             if error is not None:
-                _end(connection, sweep.id, state="failed", error=error)
+                _end(connection, sweep.id, state="failed", n_lost=n_lost, error=error)
                 return None, True
             attempt = row.attempt + 1
             connection.execute(
@@ -77,6 +84,8 @@ class SweepFinals(Repository):
                 .values(
                     stage=_FINALISING,
                     attempt=attempt,
+                    n_lost=n_lost,
+                    worker=worker[:128],
                     version=sweeps.c.version + 1,
                     lease_until=database_time(lease_seconds),
                 )
@@ -94,6 +103,25 @@ class SweepFinals(Repository):
         )
         kept = self._write_again(lambda connection: connection.execute(statement).rowcount == 1)
         return "ok" if kept else "lost"
+
+    def return_finish(self, sweep_id: str, attempt: int) -> bool:
+        """Hand back, at no cost, what this token leaves undone; False if it is stale.
+
+        It needs a message.
+        """
+        statement = (
+            update(sweeps)
+            .where(*_match_finaliser(sweep_id, attempt))
+            .values(
+                stage="computing",
+                # Nobody's from here on: a report of its worker's end is none about this sweep.
+                worker="",
+                version=sweeps.c.version + 1,
+                lease_until=None,
+                sent_at=None,
+            )
+        )
+        return self._write(lambda connection: connection.execute(statement).rowcount == 1)
 
     def finish_sweep(
         self, sweep_id: str, attempt: int, result_sha256: str, artifacts: Mapping[str, Any]

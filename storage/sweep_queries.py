@@ -7,10 +7,11 @@ import json
 import uuid
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, func, insert, or_, select, update
 from sqlalchemy import delete as delete_from
 
 from storage.blobs import BLOCK_BYTES, pack_json, unpack_json
+from storage.errors import TooManyQuestions
 from storage.exhaustion import describe_exhaustion
 from storage.models import MAX_EXIT_LENGTH
 from storage.repository import Repository
@@ -33,6 +34,8 @@ _CLAIMABLE = or_(
     sweep_queries.c.state == "queued",
     and_(sweep_queries.c.state == "running", sweep_queries.c.lease_until < NOW),
 )
+# Taking over from a worker that fell silent counts it as lost.
+_N_LOST = sweep_queries.c.n_lost + case((sweep_queries.c.state == "running", 1), else_=0)
 _COLUMNS = (
     *(
         sweep_queries.c[name]
@@ -45,11 +48,24 @@ _COLUMNS = (
 class SweepQueries(Repository):
     """Asking and answering; see `Repository`."""
 
-    def ask(self, sweep_id: str, kind: str, args: dict[str, Any]) -> QueryRecord | None:
+    def ask(
+        self, sweep_id: str, kind: str, args: dict[str, Any], max_waiting: int | None = None
+    ) -> QueryRecord | None:
         """Store a question, or find it stored; None if there is no such sweep.
 
         The same question is the same row: while the sweep's chunks do not change, while it waits
         for its answer, and for a few seconds after.
+
+        Parameters
+        ----------
+        max_waiting : int, optional
+            Questions about all sweeps that may wait for their answers. Those who ask at the same
+            instant do not see each other: a few more may.
+
+        Raises
+        ------
+        TooManyQuestions
+            If so many wait and this is none of them; nothing was stored.
         """
         args_hash = hash_question(kind, args)
 
@@ -62,6 +78,8 @@ class SweepQueries(Repository):
             known = _find_known(connection, sweep.id, args_hash, n_done)
             if known is not None:
                 return known
+            if max_waiting is not None and _count_waiting(connection) >= max_waiting:
+                raise TooManyQuestions(f"{max_waiting} questions wait for their answers")
             query_id = str(uuid.uuid4())
             connection.execute(
                 insert(sweep_queries).values(
@@ -108,19 +126,30 @@ class SweepQueries(Repository):
         return self._read(lambda connection: tuple(connection.scalars(query)))
 
     def claim_query(
-        self, query_id: str, lease_seconds: float, max_attempts: int
+        self, query_id: str, lease_seconds: float, max_attempts: int, worker: str = ""
     ) -> QueryRecord | None:
-        """Take a question; None if somebody else has it, or it is answered, failed or gone."""
+        """Take a question; None if somebody else has it, or it is answered, failed or gone.
+
+        Parameters
+        ----------
+        max_attempts : int
+            How many workers may be lost on it before it fails.
+        worker : str
+            By which `report_lost_query` knows it; empty where nobody reports.
+        """
         mine = sweep_queries.c.query_id == query_id
 
         def work(connection: Connection) -> QueryRecord | None:
+            # The order matters: MySQL computes each assignment from the ones before it.
             claimed = connection.execute(
                 update(sweep_queries)
-                .where(mine, _CLAIMABLE, sweep_queries.c.attempt < max_attempts)
-                .values(
-                    state="running",
-                    attempt=sweep_queries.c.attempt + 1,
-                    lease_until=database_time(lease_seconds),
+                .where(mine, _CLAIMABLE, max_attempts > _N_LOST)
+                .ordered_values(
+                    (sweep_queries.c.n_lost, _N_LOST),
+                    (sweep_queries.c.state, "running"),
+                    (sweep_queries.c.attempt, sweep_queries.c.attempt + 1),
+                    (sweep_queries.c.worker, worker[:128]),
+                    (sweep_queries.c.lease_until, database_time(lease_seconds)),
                 )
             )
             if claimed.rowcount == 1:
@@ -145,11 +174,24 @@ class SweepQueries(Repository):
         )
         return self._write(lambda connection: connection.execute(statement).rowcount == 1)
 
-    def report_lost_query(self, query_id: str, how: str) -> None:
+    def return_query(self, query_id: str, attempt: int) -> bool:
+        """Hand back, at no cost, a question that this token leaves open; False if it is stale.
+
+        It needs a message.
+        """
+        statement = (
+            update(sweep_queries)
+            .where(*_match_holder(query_id, attempt))
+            .values(state="queued", worker="", lease_until=None, sent_at=None)
+        )
+        return self._write(lambda connection: connection.execute(statement).rowcount == 1)
+
+    def report_lost_query(self, query_id: str, worker: str, how: str) -> None:
         """Note that the process ended that worked on a question, and end its lease."""
         statement = (
             update(sweep_queries)
             .where(sweep_queries.c.query_id == query_id, sweep_queries.c.state == "running")
+            .where(sweep_queries.c.worker == worker[:128])
             .values(last_exit=how[:MAX_EXIT_LENGTH], lease_until=_OVER, sent_at=None)
         )
         self._write(lambda connection: connection.execute(statement))
@@ -248,6 +290,11 @@ def _load(connection: Connection, *conditions: ColumnElement[bool]) -> QueryReco
         ).all()
         result = unpack_json(b"".join(parts))
     return QueryRecord(**values, result=result)
+
+
+def _count_waiting(connection: Connection) -> int:
+    query = select(func.count()).where(sweep_queries.c.state.in_(_OPEN_STATES))
+    return connection.scalar(query) or 0
 
 
 def _drop_old(connection: Connection, number: int) -> None:

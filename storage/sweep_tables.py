@@ -65,7 +65,10 @@ sweeps = Table(
     Column("n_bars", BigInteger, nullable=False),
     Column("rate", Double),
     Column("result_sha256", Sha256),
-    Column("attempt", Integer, nullable=False),  # of the finaliser
+    # Of the finaliser: claims, and those of them whose process fell silent; see `sweep_chunks`.
+    Column("attempt", Integer, nullable=False),
+    Column("n_lost", Integer, nullable=False, server_default="0"),
+    Column("worker", String(128), nullable=False, server_default=""),
     Column("version", Integer, nullable=False),
     Column("submitted_at", UtcDateTime, nullable=False),
     Column("started_at", UtcDateTime),
@@ -197,6 +200,8 @@ sweep_queries = Table(
     Column("kind", String(32), nullable=False),
     Column("state", String(16), nullable=False),
     Column("attempt", Integer, nullable=False),
+    Column("n_lost", Integer, nullable=False, server_default="0"),
+    Column("worker", String(128), nullable=False, server_default=""),
     Column("created_at", UtcDateTime, nullable=False),
     Column("sent_at", UtcDateTime),
     Column("finished_at", UtcDateTime),

@@ -151,10 +151,10 @@ def execute_report(
             )
             dispatch_sweep(store, settings, subject)
         elif task == FINISH_TASK:
-            store.sweeps.report_lost_finaliser(subject, how)
+            store.sweeps.report_lost_finaliser(subject, worker, how)
             dispatch_sweep(store, settings, subject)
         elif task == QUERY_TASK:
-            store.sweeps.report_lost_query(subject, how)
+            store.sweeps.report_lost_query(subject, worker, how)
             dispatch_query(store, settings, subject)
         changed: dict[str, Any] = {}
         if outcome in ("queued", "failed") and task == RUN_TASK:

@@ -15,6 +15,7 @@ import threading
 import time
 import uuid
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from storage.database import create_database
@@ -72,15 +73,23 @@ class MaintenanceReport:
     chunks_failed: tuple[tuple[str, int], ...] = ()
 
 
-def run_maintenance_pass(store: Store, settings: Settings) -> MaintenanceReport:
+def run_maintenance_pass(
+    store: Store, settings: Settings, judged_at: datetime | None = None
+) -> MaintenanceReport:
     """Expire leases, send what is queued without a message, purge what is past its retention.
+
+    Parameters
+    ----------
+    judged_at : datetime, optional
+        Leases that ended before it are over: a time of the database's clock, by default now. With
+        the time of a look at everything, what stands still after that look costs nobody a lease.
 
     Raises
     ------
     StorageUnavailable
         If the database cannot be reached; the next pass does the rest.
     """
-    requeued, failed = store.runs.expire_leases(settings.max_attempts)
+    requeued, failed = store.runs.expire_leases(settings.max_attempts, judged_at)
     for run_id in requeued:
         with bind_run(run_id):
             log.warning("run_requeued", state="queued", reason=_SILENT)
@@ -100,7 +109,7 @@ def run_maintenance_pass(store: Store, settings: Settings) -> MaintenanceReport:
                 break  # the broker is down: the rest would wait for its timeout one by one
             log.info("run_sent_again")
         sent.append(run_id)
-    chunks = _maintain_sweeps(store, settings)
+    chunks = _maintain_sweeps(store, settings, judged_at)
     report = MaintenanceReport(
         requeued, failed, tuple(sent), _purge(store, settings), chunks.requeued, chunks.failed
     )
@@ -120,9 +129,9 @@ def _count_repairs(store: Store, report: MaintenanceReport) -> None:
         count(store, REPAIRS, action, n=n)
 
 
-def _maintain_sweeps(store: Store, settings: Settings) -> LostChunks:
+def _maintain_sweeps(store: Store, settings: Settings, judged_at: datetime | None) -> LostChunks:
     """Free chunks of dead workers; send what is due for every sweep that goes on."""
-    lost = store.sweeps.expire_chunks(settings.max_attempts)
+    lost = store.sweeps.expire_chunks(settings.max_attempts, judged_at)
     for sweep_id, idx in lost.requeued:
         with bind_sweep(sweep_id, chunk=idx):
             log.warning("chunk_requeued", chunk_state="queued", reason=_SILENT)
@@ -141,8 +150,9 @@ def maintain_forever(store: Store, settings: Settings, stop: threading.Event) ->
     while not stop.wait(turn.pause):
         try:
             if turn.take():
-                run_maintenance_pass(store, settings)
+                run_maintenance_pass(store, settings, turn.looked_at)
                 notifier.look()
+                turn.look()
         except (StorageUnavailable, SchemaError) as error:
             if available:
                 log.warning("maintenance_waits", error=str(error))
@@ -156,10 +166,12 @@ def maintain_forever(store: Store, settings: Settings, stop: threading.Event) ->
 
 
 class Turn:
-    """Whose turn it is, and whether the database has been there long enough to judge workers.
+    """Whose turn it is, and whether workers could report long enough to be judged.
 
-    While the database was away no worker could renew its lease: each is given the time of one
-    before its silence counts against it.
+    While the database was away no worker could renew its lease. Nor could one while the whole
+    machine stood still: then more time has gone by since the last look, by the database's clock,
+    than was meant to. Either way each worker is given the time of a lease before its silence counts
+    against it. A database whose clock was put forward looks the same.
     """
 
     def __init__(self, store: Store, settings: Settings) -> None:
@@ -167,6 +179,7 @@ class Turn:
         self._holder = f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex[:8]}"
         self._is_mine = False
         self._judge_after = 0.0
+        self.looked_at: datetime | None = None
 
     @property
     def pause(self) -> float:
@@ -177,13 +190,19 @@ class Turn:
         """Return whether to make a pass now."""
         started = time.monotonic()
         seconds = 3 * self._settings.maintenance_interval_seconds + _TURN_SPARE_SECONDS
+        stood_still = self.look() > self.pause + self._settings.lease_seconds / 2
         self._is_mine = self._store.leases.acquire(_LEASE, self._holder, seconds)
-        if time.monotonic() - started > _SLOW_SECONDS:
+        if stood_still or time.monotonic() - started > _SLOW_SECONDS:
             self.wait_for_workers()
         return self._is_mine and time.monotonic() >= self._judge_after
 
+    def look(self) -> float:
+        """Look at the database's clock; return the seconds since the look before."""
+        before, self.looked_at = self.looked_at, self._store.leases.read_clock()
+        return 0.0 if before is None else (self.looked_at - before).total_seconds()
+
     def wait_for_workers(self) -> None:
-        """Begin the time that workers have to report after the database was away."""
+        """Begin the time that workers have to report."""
         self._is_mine = False
         self._judge_after = time.monotonic() + self._settings.lease_seconds
 

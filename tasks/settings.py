@@ -20,6 +20,7 @@ _AT_LEAST_ONE = (
     "session_hours",
     "max_login_failures",
     "web_threads",
+    "max_waiting_questions",
     "kubernetes_parallelism",
     "kubernetes_deadline_seconds",
 )
@@ -109,6 +110,9 @@ class Settings:
         this; 0 for never.
     max_combinations : int
         Largest sweep.
+    max_waiting_questions : int
+        Questions about the numbers of sweeps that may wait for workers at a time; whoever asks one
+        more is told to come back.
     notify_urls : str
         Apprise URLs, separated by commas or blanks, that are told when a sweep succeeds or fails;
         they hold secrets and are never logged. Empty tells nobody.
@@ -161,6 +165,7 @@ class Settings:
     max_tasks_per_process: int = 10_000
     max_process_mb: int = 1024
     max_combinations: int = 100_000_000
+    max_waiting_questions: int = 64
     worker_processes: int = 0
     notify_urls: str = ""
     fetch_sources: str = ""

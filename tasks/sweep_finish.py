@@ -17,6 +17,7 @@ from rules.sweep_spec import SweepSpec
 from storage.errors import StorageUnavailable
 from tasks.logs import bind_sweep, get_logger
 from tasks.measures import ATTEMPTS, DUPLICATES, SWEEP_SECONDS, count, observe
+from tasks.patience import is_stopping, persist
 from tasks.settings import Settings
 from tasks.sweep_answers import answer_question
 from tasks.sweep_execute import EvaluatorCache, LeaseKeeper, LeaseLost, LeaseTimeout
@@ -47,8 +48,15 @@ class _CheckedColumns:
             yield chunk
 
 
-def execute_finish(store: Store, settings: Settings, sweep_id: str, cache: EvaluatorCache) -> str:
+def execute_finish(
+    store: Store, settings: Settings, sweep_id: str, cache: EvaluatorCache, worker: str = ""
+) -> str:
     """Execute one delivery of a sweep's finaliser.
+
+    Parameters
+    ----------
+    worker : str
+        By which its parent reports that this process was lost; empty where nobody does.
 
     Returns
     -------
@@ -62,7 +70,7 @@ def execute_finish(store: Store, settings: Settings, sweep_id: str, cache: Evalu
     """
     with bind_sweep(sweep_id):
         claim, is_failed = store.sweeps.finish_or_end(
-            sweep_id, settings.lease_seconds, settings.max_attempts
+            sweep_id, settings.lease_seconds, settings.max_attempts, worker
         )
         if is_failed:
             log.warning("sweep_ended", state="failed", outcome="failed", reason="see its error")
@@ -81,17 +89,23 @@ def execute_finish(store: Store, settings: Settings, sweep_id: str, cache: Evalu
 
         def save(keeper: LeaseKeeper) -> str:
             summary = _summarise(store, sweep_id, claim.spec, keeper)
-            saved = store.sweeps.finish_sweep(
-                sweep_id, claim.attempt, summary.result_sha256, summary.documents
+            saved = persist(
+                lambda: store.sweeps.finish_sweep(
+                    sweep_id, claim.attempt, summary.result_sha256, summary.documents
+                ),
+                settings,
             )
             return "succeeded" if saved else "lost"
 
         def fail(error: dict[str, Any]) -> bool:
             return store.sweeps.fail_finish(sweep_id, claim.attempt, error)
 
+        def give_back() -> bool:
+            return store.sweeps.return_finish(sweep_id, claim.attempt)
+
         outcome = "lost"
         try:
-            outcome = _guard(beat, settings, save, fail)
+            outcome = _guard(beat, settings, save, fail, give_back)
         finally:
             seconds = time.perf_counter() - started
             observe(store, SWEEP_SECONDS, seconds, outcome)
@@ -100,9 +114,13 @@ def execute_finish(store: Store, settings: Settings, sweep_id: str, cache: Evalu
         return outcome
 
 
-def execute_query(store: Store, settings: Settings, query_id: str, bars: BarsCache) -> str:
+def execute_query(
+    store: Store, settings: Settings, query_id: str, bars: BarsCache, worker: str = ""
+) -> str:
     """Execute one delivery of a question; see `execute_finish`."""
-    query = store.sweeps.claim_query(query_id, settings.lease_seconds, settings.max_attempts)
+    query = store.sweeps.claim_query(
+        query_id, settings.lease_seconds, settings.max_attempts, worker
+    )
     if query is None:
         return "duplicate"
     record = store.sweeps.get(query.sweep_id)
@@ -135,7 +153,10 @@ def execute_query(store: Store, settings: Settings, query_id: str, bars: BarsCac
         def fail(error: dict[str, Any]) -> bool:
             return store.sweeps.fail_query(query_id, query.attempt, error)
 
-        outcome = _guard(beat, settings, save, fail)
+        def give_back() -> bool:
+            return store.sweeps.return_query(query_id, query.attempt)
+
+        outcome = _guard(beat, settings, save, fail, give_back)
         seconds = round(time.perf_counter() - started, 4)
         log.info("query_ended", outcome=outcome, seconds=seconds)
         return outcome
@@ -146,6 +167,7 @@ def _guard(
     settings: Settings,
     save: Callable[[LeaseKeeper], str],
     fail: Callable[[dict[str, Any]], bool],
+    give_back: Callable[[], bool],
 ) -> str:
     """Do work under a lease; turn what goes wrong into an error that is stored."""
     from billiard.exceptions import SoftTimeLimitExceeded
@@ -156,6 +178,10 @@ def _guard(
             return save(keeper)
     except LeaseLost:
         return "lost"
+    except SystemExit:
+        if is_stopping() and give_back():
+            log.info("sweep_task_given_back", reason="this worker stops")
+        raise
     except StorageUnavailable:
         raise
     except (LeaseTimeout, SoftTimeLimitExceeded):

@@ -245,10 +245,12 @@ def request_query(
     ------
     KeyError
         If there is no such sweep, or no such kind.
+    TooManyQuestions
+        If `max_waiting_questions` wait already; what is answered can be had all the same.
     """
     if kind not in QUERY_KINDS:
         raise KeyError(kind)
-    query = store.sweeps.ask(sweep_id, kind, args)
+    query = store.sweeps.ask(sweep_id, kind, args, settings.max_waiting_questions)
     if query is None:
         raise KeyError(sweep_id)
     if query.state in ("done", "failed"):

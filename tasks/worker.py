@@ -35,7 +35,7 @@ from tasks.settings import Settings
 from tasks.submit import dispatch_run
 from tasks.sweep_execute import EvaluatorCache, execute_chunk
 from tasks.sweep_finish import execute_finish, execute_query
-from tasks.sweep_queue import dispatch_sweep
+from tasks.sweep_queue import dispatch_query, dispatch_sweep
 
 if TYPE_CHECKING:
     from celery.app.task import Task
@@ -88,13 +88,21 @@ class WorkerProcess:
             dispatch_sweep(self.store, self.settings, sweep_id)
         return outcome
 
-    def finish_sweep(self, sweep_id: str) -> str:
+    def finish_sweep(self, sweep_id: str, worker: str) -> str:
         """Execute one message to a sweep's finaliser."""
-        return execute_finish(self.store, self.settings, sweep_id, self.sweeps)
+        try:
+            return execute_finish(self.store, self.settings, sweep_id, self.sweeps, worker)
+        except SystemExit:
+            dispatch_sweep(self.store, self.settings, sweep_id)  # what was handed back
+            raise
 
-    def answer_query(self, query_id: str) -> str:
+    def answer_query(self, query_id: str, worker: str) -> str:
         """Execute one message that asks about a sweep's numbers."""
-        return execute_query(self.store, self.settings, query_id, self.cache)
+        try:
+            return execute_query(self.store, self.settings, query_id, self.cache, worker)
+        except SystemExit:
+            dispatch_query(self.store, self.settings, query_id)  # what was handed back
+            raise
 
     def report_lost(self, task: str, args: list[Any], worker: str, how: str) -> str:
         """Execute one message about a process that ended; see `tasks.lost_workers`."""
@@ -116,10 +124,10 @@ def build_worker_app(settings: Settings, processes: int = 1) -> Celery:
         return process.execute_chunk(sweep_id, idx, name_worker(task))
 
     def finish(task: Task, sweep_id: str) -> str:
-        return process.finish_sweep(sweep_id)
+        return process.finish_sweep(sweep_id, name_worker(task))
 
     def answer(task: Task, query_id: str) -> str:
-        return process.answer_query(query_id)
+        return process.answer_query(query_id, name_worker(task))
 
     def report_lost(task: Task, lost: str, args: list[Any], worker: str, how: str) -> str:
         return process.report_lost(lost, args, worker, how)

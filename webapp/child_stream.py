@@ -16,13 +16,17 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
+from storage.cores import CORES_VARIABLE
 from tasks.logs import get_logger
 
 _ROOT = Path(__file__).resolve().parents[1]
 _CHUNK = 1 << 16  # what a pipe holds
 _KEPT_ERROR_BYTES = 8_192
 # The environment holds our secrets; a child gets what an interpreter needs, and its task by pipe.
-_KEPT_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TZDIR", "PYTHONHOME")
+_KEPT_ENVIRONMENT = (
+    *("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TZDIR", "PYTHONHOME"),
+    CORES_VARIABLE,
+)
 _CHILD_ENVIRONMENT = {
     "ARROW_DEFAULT_MEMORY_POOL": "system",
     "MALLOC_ARENA_MAX": "1",

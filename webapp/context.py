@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 
 from storage.store import Store
 from tasks.settings import Settings
+from webapp.bar_budget import BarBudget
 from webapp.shared_check import SharedCheck
 from webapp.spec_cache import SpecCache
 from webapp.telemetry import Telemetry
@@ -42,6 +43,8 @@ class WebContext:
         Taken by an export for as long as it streams.
     uploading : threading.BoundedSemaphore
         Taken by an upload for as long as it arrives and is parsed.
+    reading : BarBudget
+        Taken by an answer for as long as it holds the columns or trades of a large result.
     specs : SpecCache
         Specifications of the sweeps last asked for.
     health, readiness : SharedCheck
@@ -59,6 +62,7 @@ class WebContext:
     uploading: threading.BoundedSemaphore = field(
         default_factory=lambda: threading.BoundedSemaphore(_MOST_UPLOADING)
     )
+    reading: BarBudget = field(default_factory=BarBudget)
     specs: SpecCache = field(default_factory=SpecCache)
     health: SharedCheck = field(default_factory=SharedCheck)
     readiness: SharedCheck = field(default_factory=SharedCheck)

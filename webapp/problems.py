@@ -13,7 +13,7 @@ from flask import Flask, Response, g
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from backtest.errors import FieldError, InputError
-from storage.errors import SchemaError, StorageUnavailable
+from storage.errors import SchemaError, StorageUnavailable, TooManyQuestions
 from tasks.executors import ExecutorUnavailable
 from tasks.logs import get_logger
 from webapp.responses import encode_json
@@ -102,6 +102,7 @@ def add_error_handlers(app: Flask) -> None:
     app.register_error_handler(ProblemError, _answer_problem)
     app.register_error_handler(InputError, _answer_input_error)
     app.register_error_handler(StorageUnavailable, _answer_unavailable)
+    app.register_error_handler(TooManyQuestions, _answer_too_many)
     app.register_error_handler(ExecutorUnavailable, _answer_no_executor)
     app.register_error_handler(SchemaError, _answer_schema_error)
     app.register_error_handler(HTTPException, _answer_http_exception)
@@ -121,6 +122,14 @@ def _answer_unavailable(error: StorageUnavailable) -> Response:
     return build_problem(
         503,
         "the database cannot be reached; nothing was stored, send the request again",
+        headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
+    )
+
+
+def _answer_too_many(error: TooManyQuestions) -> Response:
+    return build_problem(
+        503,
+        f"workers have to answer others first: {error}; ask again",
         headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
     )
 

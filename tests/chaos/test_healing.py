@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,20 +19,29 @@ from storage.database import create_database
 from storage.schema import upgrade_schema
 from storage.store import Store
 from tasks.celery_app import create_celery_app
-from tasks.messages import QUEUES
+from tasks.messages import QUEUES, SWEEP_QUEUE
+from tasks.queue_depth import count_messages
 from tasks.settings import Settings
 from tasks.submit import submit_run
 from tests.support.datasets import add_aapl
 from tests.support.poisoned_command import register_poison
 from tests.support.processes import wait_until
+from tests.support.sweeps import submit as submit_sweep
+from tests.support.sweeps import wait_for_sweep
 from tests.support.valkey import Valkey, run_valkey
-from tests.support.worker import build_service_environ, run_worker, wait_for_run
+from tests.support.worker import (
+    build_service_environ,
+    run_maintenance,
+    run_worker,
+    wait_for_run,
+)
 
 pytestmark = pytest.mark.timeout(300)
 
 MODULE = "tests.support.poisoned_command"
 RSI = {"dataset": "AAPL", "rule": "rsi", "force": True}
 SLEEPER = {"dataset": "AAPL", "rule": "sleeper"}
+SWEEP = {"dataset": "AAPL", "rule": "rsi", "space": {"window": "5:15"}}
 
 
 @pytest.fixture
@@ -63,6 +73,19 @@ def settings(store: Store, broker: Valkey) -> Settings:
 
 def submit(store: Store, settings: Settings, body: dict[str, object]) -> str:
     return submit_run(store, settings, parse_run_request(body)).record.run_id
+
+
+def get_state(store: Store, run_id: str) -> str:
+    record = store.runs.get(run_id)
+    assert record is not None
+    return record.state
+
+
+def is_maintained(store: Store) -> bool:
+    is_free = store.leases.acquire("maintenance", "a test", 1.0)
+    if is_free:
+        store.leases.release("maintenance", "a test")
+    return not is_free
 
 
 def wait_until_running(store: Store, run_id: str) -> None:
@@ -109,6 +132,50 @@ def test_a_worker_that_stops_hands_a_long_run_back_at_once_and_at_no_cost(
         assert record is not None
         assert record.attempt == 2
         assert store.runs.cancel(run_id)
+
+
+def test_a_worker_that_stops_hands_the_end_of_a_sweep_back_at_once_and_at_no_cost(
+    store: Store, settings: Settings, tmp_path: Path
+) -> None:
+    settings = replace(settings, lease_seconds=3600.0, max_attempts=1)
+    with run_worker(settings, tmp_path, 1, "tests.support.lingering_command") as worker:
+        sweep_id = submit_sweep(store, settings, SWEEP)
+        worker.wait_for_line('"message":"finish_claimed"')
+        worker.process.send_signal(signal.SIGTERM)
+        assert worker.process.wait(15) is not None
+    assert '"message":"sweep_task_given_back"' in worker.log.read_text()
+    assert count_messages(settings, SWEEP_QUEUE) == 1
+    other_home = tmp_path / "other"
+    other_home.mkdir()
+    with run_worker(settings, other_home, 1):
+        record = wait_for_sweep(store, sweep_id)
+    assert (record.state, record.attempt) == ("succeeded", 2), record.error
+
+
+def test_who_stood_still_with_the_whole_machine_keeps_the_run(
+    store: Store, settings: Settings, tmp_path: Path
+) -> None:
+    settings = replace(settings, lease_seconds=3.0, maintenance_interval_seconds=0.5)
+    with run_maintenance(settings, tmp_path) as other, ExitStack() as stack:
+        wait_until(lambda: is_maintained(store), 120, "it has the turn")
+        worker = stack.enter_context(run_worker(settings, tmp_path, 1, MODULE))
+        run_id = submit(store, settings, SLEEPER)
+        wait_until_running(store, run_id)
+        frozen = [other.process.pid, worker.process.pid, *worker.children]
+        for pid in frozen:
+            os.kill(pid, signal.SIGSTOP)
+        time.sleep(2 * settings.lease_seconds)
+        for pid in frozen:  # whoever maintains goes on before the holder does
+            os.kill(pid, signal.SIGCONT)
+            time.sleep(0.4)
+        time.sleep(2 * settings.lease_seconds)
+        record = store.runs.get(run_id)
+        assert record is not None
+        assert (record.state, record.attempt) == ("running", 1)
+        # Who really falls silent is found as ever.
+        for pid in frozen[1:]:
+            os.kill(pid, signal.SIGSTOP)
+        wait_until(lambda: get_state(store, run_id) == "queued", 20, "it is queued again")
 
 
 def test_a_process_that_is_killed_frees_its_run_at_once(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from dataclasses import replace
+from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -124,6 +125,13 @@ def test_a_heartbeat_keeps_the_lease_and_reports_progress(store: Store) -> None:
     assert (record.stage, record.progress) == ("engine", 0.5)
     assert store.runs.expire_leases(3) == ((), ())
     assert store.runs.claim(held.run_id, "late", 60.0, 3) is None
+
+
+def test_leases_are_judged_by_the_time_of_the_look(store: Store) -> None:
+    held = claim(store, submit(store).run_id, lease_seconds=-1)
+    now = store.leases.read_clock()
+    assert store.runs.expire_leases(3, now - timedelta(seconds=5)) == ((), ())
+    assert store.runs.expire_leases(3, now) == ((held.run_id,), ())
 
 
 def test_a_heartbeat_that_reports_nothing_new_leaves_the_version(store: Store) -> None:

@@ -118,8 +118,8 @@ def test_a_finaliser_that_dies_every_time_names_its_exit(store: Store) -> None:
     sweep_id = start_sweep(store)
     finish_all(store, sweep_id)
     for _ in range(ATTEMPTS):
-        assert store.sweeps.claim_finish(sweep_id, 60.0, ATTEMPTS) is not None
-        store.sweeps.report_lost_finaliser(sweep_id, SEGFAULT)
+        assert store.sweeps.claim_finish(sweep_id, 60.0, ATTEMPTS, "worker-1") is not None
+        store.sweeps.report_lost_finaliser(sweep_id, "worker-1", SEGFAULT)
     assert store.sweeps.claim_finish(sweep_id, 60.0, ATTEMPTS) is None
     record = store.sweeps.get(sweep_id)
     assert record is not None
@@ -132,8 +132,8 @@ def test_a_question_that_kills_whoever_answers_names_its_exit(store: Store) -> N
     asked = store.sweeps.ask(sweep_id, "ranking", {"metric": "sharpe"})
     assert asked is not None
     for _ in range(ATTEMPTS):
-        assert store.sweeps.claim_query(asked.query_id, 60.0, ATTEMPTS) is not None
-        store.sweeps.report_lost_query(asked.query_id, SEGFAULT)
+        assert store.sweeps.claim_query(asked.query_id, 60.0, ATTEMPTS, "worker-1") is not None
+        store.sweeps.report_lost_query(asked.query_id, "worker-1", SEGFAULT)
     assert store.sweeps.claim_query(asked.query_id, 60.0, ATTEMPTS) is None
     answer = store.sweeps.get_query(asked.query_id)
     assert answer is not None

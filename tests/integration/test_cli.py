@@ -11,9 +11,13 @@ import pytest
 
 from storage.database import create_database
 from storage.schema import upgrade_schema
+from tests.support.commands import Done, here
+
+__all__ = ["here"]
 
 ROOT = Path(__file__).resolve().parents[2]
 Cli = Callable[..., subprocess.CompletedProcess[str]]
+Command = Callable[..., Done]
 
 
 @pytest.fixture
@@ -130,9 +134,9 @@ BAD_FLAGS = {
 
 
 @pytest.mark.parametrize("what", BAD_FLAGS)
-def test_a_refusal_is_one_line_and_exit_code_2(cli: Cli, what: str) -> None:
+def test_a_refusal_is_one_line_and_exit_code_2(here: Command, what: str) -> None:
     flags, expected = BAD_FLAGS[what]
-    done = cli("backtest", "AAPL", *flags)
+    done = here("backtest", "AAPL", *flags)
     assert done.returncode == 2, done.stderr
     assert done.stdout == ""
     lines = done.stderr.strip().splitlines()
@@ -147,78 +151,78 @@ def test_all_errors_are_named_at_once(cli: Cli) -> None:
 
 
 @pytest.mark.parametrize("data", ["NOPE", "nope.csv", "/no/such/file.csv"])
-def test_data_that_is_not_there_is_refused(cli: Cli, data: str) -> None:
-    done = cli("backtest", data, "--rule", "rsi")
+def test_data_that_is_not_there_is_refused(here: Command, data: str) -> None:
+    done = here("backtest", data, "--rule", "rsi")
     assert done.returncode == 2
     assert f"FILE_OR_SYMBOL = '{data}'" in done.stderr
 
 
-def test_a_bad_file_is_refused_with_row_and_column(cli: Cli, tmp_path: Path) -> None:
+def test_a_bad_file_is_refused_with_row_and_column(here: Command, tmp_path: Path) -> None:
     path = write_bars(
         tmp_path / "bad.csv", [["2020-01-01", 1, 1, 1, 1, 1], ["2020-01-02", 1, 1, -1, 1, 1]]
     )
-    done = cli("backtest", str(path), "--rule", "rsi")
+    done = here("backtest", str(path), "--rule", "rsi")
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1
     for word in ("3", "low", "-1"):
         assert word in done.stderr.lower()
 
 
-def test_a_server_that_does_not_answer_is_exit_code_3(cli: Cli) -> None:
-    done = cli("backtest", "AAPL", "--rule", "rsi", "--server", "http://127.0.0.1:9")
+def test_a_server_that_does_not_answer_is_exit_code_3(here: Command) -> None:
+    done = here("backtest", "AAPL", "--rule", "rsi", "--server", "http://127.0.0.1:9")
     assert done.returncode == 3
     assert len(done.stderr.strip().splitlines()) == 1
 
 
 @pytest.mark.parametrize("flags", [("--size", "50"), ("--start", "2050-01-01")])
 def test_a_refused_run_of_a_file_never_reaches_the_server(
-    cli: Cli, tmp_path: Path, flags: tuple[str, ...]
+    here: Command, tmp_path: Path, flags: tuple[str, ...]
 ) -> None:
     path = write_bars(tmp_path / "x.csv", [[f"2020-01-0{day}", 1, 1, 1, 1, 1] for day in (1, 2, 3)])
     arguments = ("backtest", str(path), "--rule", "rsi", *flags)
-    done = cli(*arguments, "--server", "http://127.0.0.1:9")
+    done = here(*arguments, "--server", "http://127.0.0.1:9")
     assert done.returncode == 2, "an upload would have found nobody there: exit code 3"
     assert flags[0] in done.stderr
 
 
-def test_a_password_in_the_servers_url_is_not_repeated(cli: Cli) -> None:
-    done = cli("backtest", "AAPL", "--rule", "rsi", "--server", "http://me:hunter2@127.0.0.1:9")
+def test_a_password_in_the_servers_url_is_not_repeated(here: Command) -> None:
+    done = here("backtest", "AAPL", "--rule", "rsi", "--server", "http://me:hunter2@127.0.0.1:9")
     assert done.returncode == 3
     assert "hunter2" not in done.stderr
 
 
-def test_a_server_that_is_no_url_is_exit_code_2(cli: Cli) -> None:
-    done = cli("backtest", "AAPL", "--rule", "rsi", "--server", "localhost")
+def test_a_server_that_is_no_url_is_exit_code_2(here: Command) -> None:
+    done = here("backtest", "AAPL", "--rule", "rsi", "--server", "localhost")
     assert done.returncode == 2
     assert "--server = 'localhost'" in done.stderr
 
 
-def test_rules_are_listed_and_described(cli: Cli) -> None:
-    assert "sma_cross" in cli("rules").stdout
-    described = cli("rules", "sma_cross").stdout
+def test_rules_are_listed_and_described(here: Command) -> None:
+    assert "sma_cross" in here("rules").stdout
+    described = here("rules", "sma_cross").stdout
     assert "fast < slow" in described
-    assert cli("rules", "nope").returncode == 2
+    assert here("rules", "nope").returncode == 2
 
 
 def test_datasets_can_be_added_listed_and_removed(
-    cli: Cli, tmp_path: Path, sqlite_url: str
+    here: Command, tmp_path: Path, sqlite_url: str
 ) -> None:
     environ = {"STOCK_BACKTEST_DATABASE_URL": sqlite_url}
     path = write_bars(
         tmp_path / "silver.csv", [[f"2020-01-{day:02}", 1, 1, 1, 1, 1] for day in range(1, 20)]
     )
-    assert "SILVER version 1: 19 bars" in cli("dataset", "add", str(path), **environ).stdout
-    (record,) = json.loads(cli("dataset", "list", "--json", **environ).stdout)
+    assert "SILVER version 1: 19 bars" in here("dataset", "add", str(path), **environ).stdout
+    (record,) = json.loads(here("dataset", "list", "--json", **environ).stdout)
     assert (record["symbol"], record["n_bars"]) == ("SILVER", 19)
-    tagged = cli("dataset", "tag", "SILVER", "metal", "old", **environ)
+    tagged = here("dataset", "tag", "SILVER", "metal", "old", **environ)
     assert tagged.stdout == "SILVER: metal, old\n"
-    renamed = cli("dataset", "rename", "silver", "AG", **environ)
+    renamed = here("dataset", "rename", "silver", "AG", **environ)
     assert renamed.stdout == "silver is now AG\n"
-    refused = cli("dataset", "rename", "AG", "..", **environ)
+    refused = here("dataset", "rename", "AG", "..", **environ)
     assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
-    assert cli("dataset", "remove", "AG", **environ).returncode == 0
-    assert json.loads(cli("dataset", "list", "--json", **environ).stdout) == []
-    assert cli("dataset", "remove", "SILVER", **environ).returncode == 2
+    assert here("dataset", "remove", "AG", **environ).returncode == 0
+    assert json.loads(here("dataset", "list", "--json", **environ).stdout) == []
+    assert here("dataset", "remove", "SILVER", **environ).returncode == 2
 
 
 @pytest.mark.parametrize(

@@ -19,12 +19,16 @@ import pyarrow.csv
 import pyarrow.parquet
 import pytest
 
+from tests.support.commands import Done, here
 from tests.support.live_web import serving
 from tests.support.processes import wait_until
 from tests.support.web import Web, build_csv, build_web
 
+__all__ = ["here"]
+
 ROOT = Path(__file__).resolve().parents[2]
 Cli = Callable[..., subprocess.CompletedProcess[str]]
+Command = Callable[..., Done]
 SWEEP = ("sweep", "AAPL", "--rule", "rsi", "-p", "window=10:14", "-p", "oversold=20:30:5")
 OBJECT = {
     "sweep_id",
@@ -159,14 +163,14 @@ def test_a_platform_gives_the_same_numbers_and_hash(
 
 @pytest.mark.parametrize("command", [("backtest",), ("sweep", "-p", "window=3:4")])
 def test_content_that_a_platform_has_is_not_uploaded_again(
-    cli: Cli, folder: Path, platform: tuple[Web, str], command: tuple[str, ...]
+    here: Command, folder: Path, platform: tuple[Web, str], command: tuple[str, ...]
 ) -> None:
     web, url = platform
     first, second = folder / "iron.csv", folder / "zinc.csv"
     first.write_bytes(build_csv(130))
     second.write_bytes(build_csv(130))
     for path in (first, second):
-        done = cli(command[0], str(path), "-r", "rsi", *command[1:], "--server", url)
+        done = here(command[0], str(path), "-r", "rsi", *command[1:], "--server", url)
         assert done.returncode == 0, done.stderr
     symbols = {record.symbol: record.version for record in web.store.datasets.list()}
     assert symbols["IRON"] == 1
@@ -174,21 +178,19 @@ def test_content_that_a_platform_has_is_not_uploaded_again(
 
 
 def test_sweeps_of_a_platform_are_listed_shown_and_deleted(
-    cli: Cli, platform: tuple[Web, str]
+    cli: Cli, here: Command, platform: tuple[Web, str]
 ) -> None:
     web, url = platform
     done = cli("sweep", "WALK", "-r", "macd", "-p", "fast=3:5", "--server", url, "--json")
     sweep_id = json.loads(done.stdout)["sweep_id"]
-    for place in (
-        {"arguments": ("--server", url), "environ": {}},
-        {"arguments": (), "environ": {"STOCK_BACKTEST_DATABASE_URL": web.settings.database_url}},
-    ):
-        arguments, environ = place["arguments"], place["environ"]
-        assert sweep_id in cli("sweep-run", "list", *arguments, **environ).stdout
-        shown = json.loads(cli("sweep-run", "show", sweep_id, *arguments, **environ).stdout)
+    settings = {"STOCK_BACKTEST_DATABASE_URL": web.settings.database_url}
+    # What the platform of this process logs would stand between the lines of a command in it.
+    for command, place, environ in ((cli, ("--server", url), {}), (here, (), settings)):
+        assert sweep_id in command("sweep-run", "list", *place, **environ).stdout
+        shown = json.loads(command("sweep-run", "show", sweep_id, *place, **environ).stdout)
         assert (shown["state"], shown["chunks"]["failed"]) == ("succeeded", 0)
         for action in ("pause", "resume", "retry"):
-            refused = cli("sweep-run", action, sweep_id, *arguments, **environ)
+            refused = command("sweep-run", action, sweep_id, *place, **environ)
             assert refused.returncode == 2
             assert "succeeded" in refused.stderr
     assert cli("sweep-run", "delete", sweep_id, "--server", url).returncode == 0
@@ -223,9 +225,9 @@ BAD_FLAGS = {
 
 
 @pytest.mark.parametrize("what", BAD_FLAGS)
-def test_a_refusal_is_one_line_and_exit_code_2(cli: Cli, what: str) -> None:
+def test_a_refusal_is_one_line_and_exit_code_2(here: Command, what: str) -> None:
     flags, expected = BAD_FLAGS[what]
-    done = cli("sweep", "AAPL", "--rule", "rsi", *flags)
+    done = here("sweep", "AAPL", "--rule", "rsi", *flags)
     assert done.returncode == 2, done.stderr
     assert done.stdout == ""
     lines = done.stderr.strip().splitlines()
@@ -234,21 +236,21 @@ def test_a_refusal_is_one_line_and_exit_code_2(cli: Cli, what: str) -> None:
 
 
 @pytest.mark.parametrize("data", ["NOPE", "AAPL,NOPE", "AAPL,", "AAPL,AAPL", "nope.csv"])
-def test_data_that_is_not_there_is_refused(cli: Cli, data: str) -> None:
-    done = cli("sweep", data, "-r", "rsi", "-p", "window=2:5")
+def test_data_that_is_not_there_is_refused(here: Command, data: str) -> None:
+    done = here("sweep", data, "-r", "rsi", "-p", "window=2:5")
     assert done.returncode == 2
     assert "FILE_OR_SYMBOL" in done.stderr
 
 
-def test_more_combinations_than_the_limit_are_refused_in_process_too(cli: Cli) -> None:
-    done = cli(*SWEEP, STOCK_BACKTEST_MAX_COMBINATIONS="7")
+def test_more_combinations_than_the_limit_are_refused_in_process_too(here: Command) -> None:
+    done = here(*SWEEP, STOCK_BACKTEST_MAX_COMBINATIONS="7")
     assert done.returncode == 2
     assert "15" in done.stderr
     assert "window" in done.stderr
 
 
-def test_a_server_that_does_not_answer_is_exit_code_3(cli: Cli) -> None:
-    done = cli(*SWEEP, "--server", "http://127.0.0.1:9")
+def test_a_server_that_does_not_answer_is_exit_code_3(here: Command) -> None:
+    done = here(*SWEEP, "--server", "http://127.0.0.1:9")
     assert done.returncode == 3
     assert len(done.stderr.strip().splitlines()) == 1
 
@@ -273,8 +275,8 @@ def test_output_that_cannot_be_written_is_one_line_and_exit_code_1(
     assert "standard output cannot be written" in done.stderr
 
 
-def test_several_symbols_are_one_more_axis(cli: Cli) -> None:
-    done = cli("sweep", "AAPL,MSFT", "-r", "rsi", "-p", "window=10:12", "--json")
+def test_several_symbols_are_one_more_axis(here: Command) -> None:
+    done = here("sweep", "AAPL,MSFT", "-r", "rsi", "-p", "window=10:12", "--json")
     found = json.loads(done.stdout)
     assert found["n_combinations"] == 6
     assert {row["dataset"] for row in found["top"]} == {"AAPL", "MSFT"}

@@ -153,23 +153,21 @@ def test_a_state_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_the_end_leaves_no_process_and_the_next_start_finds_the_runs(
-    tmp_path: Path, number: signal.Signals
-) -> None:
+def test_the_end_leaves_no_process_and_the_next_start_finds_the_runs(tmp_path: Path) -> None:
     state = tmp_path / "state"
-    with run_platform(state) as first:
-        run_id = first.submit(dataset="AAPL", rule="rsi")
-        first.wait_for_run(run_id)
-        processes = first.processes
-        assert len(processes) >= 6
-        code = first.end(number)
-        wait_until(lambda: not first.processes, 10, f"no orphan of {processes}")
-    if number is not signal.SIGKILL:
-        assert code == 0
-        assert not (state / "up.json").exists()
-    if number is signal.SIGTERM:
-        return
-    with run_platform(state) as second:
-        assert second.call("GET", f"/api/v1/runs/{run_id}")["state"] == "succeeded"
-        assert second.submit(dataset="AAPL", rule="rsi") == run_id
+    run_id = ""
+    for number in (signal.SIGKILL, signal.SIGINT, signal.SIGTERM):
+        with run_platform(state) as running:
+            if run_id:
+                assert running.call("GET", f"/api/v1/runs/{run_id}")["state"] == "succeeded"
+                assert running.submit(dataset="AAPL", rule="rsi") == run_id
+            else:
+                run_id = running.submit(dataset="AAPL", rule="rsi")
+                running.wait_for_run(run_id)
+            processes = running.processes
+            assert len(processes) >= 6
+            code = running.end(number)
+            wait_until(lambda: not running.processes, 10, f"no orphan of {processes}")
+        if number is not signal.SIGKILL:
+            assert code == 0, number
+            assert not (state / "up.json").exists()

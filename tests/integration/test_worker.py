@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import redis
 
 from rules.spec import parse_run_request
 from storage.records import NewRun
@@ -33,10 +35,19 @@ def broker() -> Iterator[Valkey]:
         yield server
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def settings(database_url: str, broker: Valkey) -> Settings:
     broker.client.flushall()
     return Settings(database_url=database_url, broker_url=broker.url)
+
+
+@pytest.fixture
+def apart(settings: Settings) -> Iterator[tuple[Settings, redis.Redis]]:
+    """Settings of a broker's database that the shared worker does not look into."""
+    url = settings.broker_url.removesuffix("/0") + "/1"
+    with redis.Redis.from_url(url) as client:
+        client.flushdb()
+        yield replace(settings, broker_url=url), client
 
 
 @pytest.fixture
@@ -45,9 +56,11 @@ def filled(store: Store) -> Store:
     return store
 
 
-@pytest.fixture
-def worker(settings: Settings, filled: Store, tmp_path: Path) -> Iterator[ServiceProcess]:
-    with run_worker(settings, tmp_path) as process:
+@pytest.fixture(scope="module")
+def worker(
+    settings: Settings, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServiceProcess]:
+    with run_worker(settings, tmp_path_factory.mktemp("worker")) as process:
         yield process
 
 
@@ -92,7 +105,13 @@ def test_a_message_that_comes_twice_is_computed_once(
     before = wait_for_run(filled, run_id)
     send_run(settings, run_id)
     wait_until(
-        lambda: sum(line["message"] == "run_not_claimed" for line in worker.lines) == 2,
+        lambda: (
+            sum(
+                (line["message"], line.get("run_id")) == ("run_not_claimed", run_id)
+                for line in worker.lines
+            )
+            == 2
+        ),
         20,
         "both duplicates arrive",
     )
@@ -102,13 +121,15 @@ def test_a_message_that_comes_twice_is_computed_once(
 
 
 def test_every_line_of_a_run_carries_its_id(
-    filled: Store, settings: Settings, worker: ServiceProcess
+    filled: Store, apart: tuple[Settings, redis.Redis], tmp_path: Path
 ) -> None:
-    run_id = submit_run(filled, settings, parse_run_request(RSI)).record.run_id
-    wait_until(
-        lambda: any("succeeded in" in line["message"] for line in worker.lines), 20, "the end"
-    )
-    lines = worker.lines
+    settings, _ = apart
+    with run_worker(settings, tmp_path) as worker:
+        run_id = submit_run(filled, settings, parse_run_request(RSI)).record.run_id
+        wait_until(
+            lambda: any("succeeded in" in line["message"] for line in worker.lines), 20, "the end"
+        )
+        lines = worker.lines
     first = next(i for i, line in enumerate(lines) if "received" in line["message"])
     assert {line.get("run_id") for line in lines[first:]} == {run_id}
     said = [line["message"] for line in lines[first:]]
@@ -152,10 +173,11 @@ def test_the_worker_refuses_a_database_without_schema_and_names_the_command(
 
 
 def test_messages_carry_the_id_and_nothing_else(
-    filled: Store, settings: Settings, broker: Valkey
+    filled: Store, apart: tuple[Settings, redis.Redis]
 ) -> None:
+    settings, client = apart
     run_id = submit_run(filled, settings, parse_run_request(RSI)).record.run_id
-    [raw] = broker.client.lrange(RUN_QUEUE, 0, -1)
+    [raw] = client.lrange(RUN_QUEUE, 0, -1)
     message = json.loads(raw)
     arguments, keywords, _ = json.loads(base64.b64decode(message["body"]))
     assert (arguments, keywords) == ([run_id], {})

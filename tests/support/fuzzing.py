@@ -24,7 +24,8 @@ import orjson
 from backtest.errors import InputError
 from storage.ingest import ingest_bytes
 from storage.ingest_child import limit_resources
-from tests.support.fuzz_targets import LIMITS, Target, list_targets, target_parquet
+from tests.support.fuzz_bytes import LIMITS, target_parquet
+from tests.support.fuzz_targets import Target, list_targets
 from webapp.problems import ProblemError, show_value
 
 _ALARM_SECONDS = 10

@@ -21,6 +21,7 @@ from storage.sweep_tables import (
 )
 from tests.support.model_base import EXITS, INDEX, LEASE_SECONDS, MAX_ATTEMPTS, Model, Step, write
 from tests.support.storage_samples import add_dataset
+from tests.support.sweep_counters import check_counters
 from tests.support.sweep_samples import N_POSITIONS, build_result, build_sweep
 from tests.support.sweep_steps import (
     CHUNK_STEPS,
@@ -51,7 +52,9 @@ class SweepModel(Model):
         self.chunk_tokens: list[tuple[ChunkClaim, str]] = []
         self.finish_tokens: list[FinishClaim] = []
         self.n_returned: Counter[tuple[str, int]] = Counter()
-        self.n_restarts: Counter[str] = Counter()
+        self.n_resumes: Counter[str] = Counter()
+        self.n_retries: Counter[str] = Counter()
+        self.n_handed_back: Counter[str] = Counter()
         self.winners: dict[tuple[str, int], int] = {}
         self.done_at_pause: dict[str, frozenset[int]] = {}
         self.rows = self.read()
@@ -155,7 +158,7 @@ class SweepModel(Model):
             tokens = (held if index < LATE else late) or self.chunk_tokens
             token, worker = tokens[-1 - index % len(tokens)]
             return self.build_chunk_step(name, token, worker, how)
-        if name in ("finish", "fail_finish", "heartbeat_finish"):
+        if name in ("finish", "fail_finish", "heartbeat_finish", "return_finish"):
             if not self.finish_tokens:
                 return None
             late = [
@@ -211,6 +214,14 @@ class SweepModel(Model):
                 sweep_id, attempt, LEASE_SECONDS
             ),
         }
+
+        def note_return(returned: bool) -> None:
+            self.n_handed_back[sweep_id] += returned
+
+        if name == "return_finish":
+            return Step(
+                name, lambda store: store.sweeps.return_finish(sweep_id, attempt), note_return
+            )
         return Step(name, acts[name])
 
     def build_sweep_step(self, name: str, sweep_id: str, how: str) -> Step:
@@ -228,8 +239,11 @@ class SweepModel(Model):
             self.done_at_pause.pop(sweep_id, None)
             return store.sweeps.resume(sweep_id)
 
-        def note_restart(restarted: bool) -> None:
-            self.n_restarts[sweep_id] += restarted
+        def note_resume(resumed: bool) -> None:
+            self.n_resumes[sweep_id] += resumed
+
+        def note_retry(retried: bool) -> None:
+            self.n_retries[sweep_id] += retried
 
         def note_finish(claim: FinishClaim | None) -> None:
             if claim is not None:
@@ -237,12 +251,12 @@ class SweepModel(Model):
 
         return {
             "pause": Step(name, pause),
-            "resume": Step(name, resume, note_restart),
+            "resume": Step(name, resume, note_resume),
             "cancel": Step(name, lambda store: store.sweeps.cancel(sweep_id)),
             "abandon": Step(
                 name, lambda store: store.sweeps.abandon_sweep(sweep_id, {"code": "j"})
             ),
-            "retry": Step(name, lambda store: store.sweeps.retry(sweep_id), note_restart),
+            "retry": Step(name, lambda store: store.sweeps.retry(sweep_id), note_retry),
             "expire": Step(name, lambda store: store.sweeps.expire_chunks(MAX_ATTEMPTS)),
             "take_messages": Step(name, lambda store: store.sweeps.take_messages(sweep_id)),
             "release_overdue": Step(name, lambda store: store.sweeps.release_overdue(0.0)),
@@ -251,17 +265,19 @@ class SweepModel(Model):
             ),
             "claim_finish": Step(
                 name,
-                lambda store: store.sweeps.claim_finish(sweep_id, LEASE_SECONDS, MAX_ATTEMPTS),
+                lambda store: store.sweeps.claim_finish(
+                    sweep_id, LEASE_SECONDS, MAX_ATTEMPTS, WORKERS[0]
+                ),
                 note_finish,
             ),
             "report_lost_finaliser": Step(
-                name, lambda store: store.sweeps.report_lost_finaliser(sweep_id, how)
+                name, lambda store: store.sweeps.report_lost_finaliser(sweep_id, WORKERS[0], how)
             ),
         }[name]
 
     def read(self) -> Rows:
         with self.stores[0].engine.connect() as connection:
-            names = ("id", "sweep_id", "state", "stage", "attempt", "finished_at")
+            names = ("id", "sweep_id", "state", "stage", "attempt", "n_lost", "finished_at")
             names += ("result_sha256", "error", "n_excluded", "n_combinations")
             columns = [sweeps.c[name] for name in names]
             found = {row.sweep_id: row for row in connection.execute(select(*columns))}
@@ -349,29 +365,14 @@ class SweepModel(Model):
             assert done == self.done_at_pause.get(row.sweep_id, done), "done while paused"
         mine = [claim.attempt for claim in self.finish_tokens if claim.sweep_id == row.sweep_id]
         assert sorted(mine) == list(range(1, row.attempt + 1))
-        assert row.attempt <= MAX_ATTEMPTS + self.n_restarts[row.sweep_id]
-        self.check_counters(row.sweep_id, chunks, states)
-
-    def check_counters(self, sweep_id: str, chunks: list[Any], states: Counter[str]) -> None:
-        progress = self.stores[0].sweeps.progress(sweep_id)
-        pulse = self.stores[0].sweeps.load_pulse(sweep_id)
-        assert progress is not None
-        assert pulse is not None
-        assert (progress.n_done, progress.n_running, progress.n_queued, progress.n_failed) == (
-            (pulse.n_done, pulse.n_running, pulse.n_queued, pulse.n_failed)
-        )
-        counted = {
-            "done": progress.n_done,
-            "running": progress.n_running,
-            "queued": progress.n_queued,
-            "failed": progress.n_failed,
-            "cancelled": progress.n_cancelled,
-        }
-        assert counted == {state: states[state] for state in counted}
-        assert progress.n_chunks == len(chunks)
-        done = [chunk for chunk in chunks if chunk.state == "done"]
-        assert progress.n_positions_done == sum(chunk.stop - chunk.first for chunk in done)
-        assert progress.n_excluded_done == sum(chunk.n_excluded for chunk in done)
+        assert row.n_lost <= MAX_ATTEMPTS
+        if row.state == "running":
+            assert row.n_lost < MAX_ATTEMPTS
+        # Every retry begins the count anew.
+        n_budgets = 1 + self.n_retries[row.sweep_id]
+        spared = self.n_resumes[row.sweep_id] + self.n_handed_back[row.sweep_id]
+        assert row.attempt <= MAX_ATTEMPTS * n_budgets + spared
+        check_counters(self.stores[0], row.sweep_id, chunks)
 
     def check_chunk(self, sweep_id: str, chunk: Any) -> None:
         assert (chunk.lease_until is not None) == (chunk.state == "running")

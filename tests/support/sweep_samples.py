@@ -20,6 +20,7 @@ from storage.sweep_tables import SWEEP_METRICS
 from tests.support.storage_samples import add_dataset
 
 N_POSITIONS = 1000
+RETRIES = 3
 SHARPE = SWEEP_METRICS.index("sharpe")
 
 
@@ -86,3 +87,17 @@ def finish_all(store: Store, sweep_id: str) -> None:
     for idx, letter in enumerate(store.sweeps.chunks(sweep_id)):
         if letter == "q":
             assert finish_chunk(store, claim_chunk(store, sweep_id, idx))
+
+
+def get_sweep(store: Store, sweep_id: str) -> SweepRecord:
+    record = store.sweeps.get(sweep_id)
+    assert record is not None
+    return record
+
+
+def end_sweep(store: Store, sweep_id: str) -> None:
+    """Finalise with a made-up result."""
+    claim = store.sweeps.claim_finish(sweep_id, 60.0, RETRIES)
+    assert claim is not None
+    documents = {"best": {"index": 7, "metrics": {"sharpe": float("nan")}}, "plateau": None}
+    assert store.sweeps.finish_sweep(sweep_id, claim.attempt, "a" * 64, documents)

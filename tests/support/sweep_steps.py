@@ -40,6 +40,7 @@ STEPS = (
     *4 * ("claim", "finish_chunk"),
     *3 * ("claim_finish", "finish", "resume", "retry"),
     *2 * ("expire", "pause", "report_lost", "return_chunk", "fail_chunk", "report_lost_finaliser"),
+    *2 * ("return_finish",),
     *("heartbeat", "cancel", "take_messages", "release_overdue", "take_finish_message"),
     *("heartbeat_finish", "fail_finish", "submit_again", "abandon"),
 )

@@ -81,7 +81,7 @@ def run_worker(
     arguments = ("worker", "--concurrency", str(concurrency))
     worker = ServiceProcess(settings, directory / "worker.log", *arguments, module=module)
     try:
-        worker.wait_for_line(" ready.")
+        worker.wait_for_line(" ready.", 90.0)  # on a machine that does much else
         yield worker
     finally:
         worker.kill()

@@ -14,16 +14,8 @@ from backtest.errors import InputError
 from rules.constraints import parse_constraint
 from rules.spec import parse_run_request
 from rules.sweep_request import parse_sweep_request
-from tests.support.fuzz_targets import (
-    KINDS,
-    PRESET,
-    RUN,
-    SWEEP,
-    TEXTS,
-    list_targets,
-    read_bars,
-    target_parquet,
-)
+from tests.support.fuzz_bytes import TEXTS, read_bars, target_parquet
+from tests.support.fuzz_targets import KINDS, PRESET, RUN, SWEEP, list_targets
 from tests.support.fuzzing import fuzz
 from webapp.api.presets import parse_preset
 

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from cli import one_core
-from storage.cores import use_all_cores
+from storage.cores import CORES_VARIABLE, use_all_cores
 
 CODE = """
 import json, os, threading
@@ -54,6 +54,57 @@ def test_all_threads_follow_the_first_and_a_child_can_leave_them() -> None:
     assert child == everywhere
 
 
+FEW = """
+import os
+from cli.one_core import OneCore
+from storage.cores import use_all_cores
+
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # as an operator's taskset does
+OneCore().turn()
+use_all_cores()
+print(len(os.sched_getaffinity(0)))
+"""
+CHILD = """
+import os
+from storage.cores import use_all_cores
+
+use_all_cores()
+print(sorted(os.sched_getaffinity(0)))
+"""
+
+
+def _run(code: str, **environ: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+        env={**os.environ, **environ},
+    ).stdout.strip()
+
+
+@pytest.mark.skipif(
+    len(os.sched_getaffinity(0)) < 2, reason="with one core there is nothing to take away"
+)
+def test_cores_that_an_operator_took_away_stay_away() -> None:
+    assert _run(FEW) == "1"
+
+
+def test_a_child_has_the_cores_that_its_parent_was_given() -> None:
+    mine = sorted(os.sched_getaffinity(0))
+    assert _run(CHILD) == str(mine)
+    assert _run(CHILD, **{CORES_VARIABLE: str(mine[0])}) == str(mine[:1])
+
+
+def test_those_who_start_children_pass_the_cores_on() -> None:
+    from storage import ingest
+    from webapp import child_stream
+
+    assert CORES_VARIABLE in ingest._KEPT_ENVIRONMENT
+    assert CORES_VARIABLE in child_stream._KEPT_ENVIRONMENT
+
+
 def test_a_system_that_forbids_it_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[tuple[object, ...]] = []
 
@@ -61,6 +112,7 @@ def test_a_system_that_forbids_it_is_left_alone(monkeypatch: pytest.MonkeyPatch)
         calls.append(arguments)
         raise PermissionError(1, "Operation not permitted")
 
+    monkeypatch.setenv(CORES_VARIABLE, "")  # restored afterwards
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
     monkeypatch.setattr(os, "sched_setaffinity", refuse)
     together = one_core.OneCore()

@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 
 from backtest.errors import InputError
-from tasks.exposure import check_exposure, check_secret_key, choose_mode, is_local_bind
+from tasks.exposure import (
+    check_exposure,
+    check_secret_key,
+    choose_mode,
+    is_from_here,
+    is_local_bind,
+)
 from tasks.settings import Settings
 
 KEY = "k" * 32
@@ -34,6 +40,37 @@ def test_what_is_not_surely_loopback_is_the_network(bind: str) -> None:
     [error] = caught.value.errors
     assert (error.field, error.value) == ("STOCK_BACKTEST_BIND", bind)
     assert "stock-backtest token create" in error.message
+
+
+@pytest.mark.parametrize(
+    ("host", "peer", "forwarded"),
+    [
+        ("127.0.0.1", "127.0.0.1", ""),
+        ("localhost", "::1", ""),
+        ("[::1]", "", ""),  # a local socket
+        ("127.0.0.1", "127.0.0.1", "127.0.0.1, ::1"),
+    ],
+)
+def test_what_asks_for_this_machine_from_this_machine_is_from_here(
+    host: str, peer: str, forwarded: str
+) -> None:
+    assert is_from_here(host, peer, forwarded)
+
+
+@pytest.mark.parametrize(
+    ("host", "peer", "forwarded"),
+    [
+        ("bt.example.org", "127.0.0.1", ""),
+        ("", "127.0.0.1", ""),
+        ("127.0.0.1", "192.0.2.7", ""),
+        ("127.0.0.1", "127.0.0.1", "192.0.2.7"),
+        ("127.0.0.1", "127.0.0.1", "127.0.0.1, 192.0.2.7"),
+        ("127.0.0.1", "127.0.0.1", "unknown"),
+        ("127.0.0.1.evil.example", "127.0.0.1", ""),
+    ],
+)
+def test_another_name_peer_or_hop_is_not_from_here(host: str, peer: str, forwarded: str) -> None:
+    assert not is_from_here(host, peer, forwarded)
 
 
 def test_a_token_or_the_word_of_the_operator_lets_a_server_start_on_the_network() -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,6 +25,8 @@ from tests.support.storage_samples import claim, submit
 SETTINGS = Settings(
     executor="inline", maintenance_interval_seconds=0.05, lease_seconds=0.6, max_attempts=3
 )
+
+NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -45,14 +49,59 @@ def test_one_has_the_turn_and_another_takes_over_when_it_is_given_up(store: Stor
 
 
 def test_nobody_judges_workers_for_the_time_of_a_lease_after_the_database_was_away(
-    store: Store,
+    store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    set_clock(store, monkeypatch, [0.0] * 3)
     turn = Turn(store, SETTINGS)
     assert turn.take()
     turn.wait_for_workers()
     assert not turn.take()
     time.sleep(SETTINGS.lease_seconds)
     assert turn.take()
+
+
+def set_clock(store: Store, monkeypatch: pytest.MonkeyPatch, seconds: list[float]) -> None:
+    """Let the database's clock show these times, one after the other."""
+    times = iter(seconds)
+    monkeypatch.setattr(store.leases, "read_clock", lambda: NOON + timedelta(seconds=next(times)))
+
+
+def test_nobody_judges_workers_for_the_time_of_a_lease_after_everything_stood_still(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_clock(store, monkeypatch, [0.0, 0.1, 60.0, 60.1, 60.2])
+    turn = Turn(store, SETTINGS)
+    assert [turn.take() for _ in range(4)] == [True, True, False, False]
+    time.sleep(SETTINGS.lease_seconds)
+    assert turn.take()
+
+
+def test_a_pass_that_took_long_is_no_standstill(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_clock(store, monkeypatch, [0.0, 60.0, 60.1])
+    turn = Turn(store, SETTINGS)
+    assert turn.take()
+    turn.look()
+    assert turn.take()
+
+
+def test_a_pass_judges_by_the_look_before_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = claim(store, submit(store).run_id, lease_seconds=-0.5)
+    judged: list[object] = []
+    stop = threading.Event()
+
+    def stand_still_in_the_pass(*arguments: Any) -> None:
+        judged.append(arguments[2])
+        stop.set()
+
+    monkeypatch.setattr(maintenance, "run_maintenance_pass", stand_still_in_the_pass)
+    before = store.leases.read_clock() - timedelta(seconds=1)
+    set_clock(store, monkeypatch, [(before - NOON).total_seconds()] * 2)
+    maintain_forever(store, SETTINGS, stop)
+    assert judged == [before]
+    assert store.runs.expire_leases(3, before) == ((), ())
+    assert store.runs.expire_leases(3) == ((held.run_id,), ())
 
 
 def test_a_slow_database_counts_as_one_that_was_away(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
 
 import pytest
 
@@ -39,35 +38,53 @@ def test_what_a_request_still_lacks(seen: bytes, missing: int, is_large: bool) -
     assert count_missing(seen) == (missing, is_large)
 
 
-def test_silence_and_dripping_both_end_in_time() -> None:
+class Clock:
+    """Time that passes when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def receive(sizes: list[int], step: float) -> int:
+    """Send pieces `step` seconds apart to whoever grants 0.2 s; return how many are taken."""
+    clock = Clock()
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        unreader = PacedUnreader(ours, 0.3)
-        theirs.sendall(b"abc")
-        assert unreader.chunk() == b"abc"
-        started = time.monotonic()
+        unreader = PacedUnreader(ours, 0.2, clock)
+        for n_taken, size in enumerate(sizes):
+            theirs.sendall(b"x" * size)
+            try:
+                assert len(unreader.chunk()) == size
+            except TimeoutError:
+                return n_taken
+            clock.now += step
+    return len(sizes)
+
+
+def test_silence_ends_in_time() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        unreader = PacedUnreader(ours, 0.05)
         with pytest.raises(TimeoutError):
             unreader.chunk()
-        assert time.monotonic() - started < 1
-        unreader.restart()
-        started = time.monotonic()
 
-        def drip() -> None:
-            for _ in range(100):
-                theirs.sendall(b"x")
-                unreader.chunk()
-                time.sleep(0.05)
 
+def test_what_drips_ends_in_time_and_each_request_has_its_own() -> None:
+    assert receive([1] * 100, 0.0625) == 4
+    clock = Clock()
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        unreader = PacedUnreader(ours, 0.2, clock)
+        clock.now = 60.0
+        theirs.sendall(b"abc")
         with pytest.raises(TimeoutError):
-            drip()
-        assert time.monotonic() - started < 1
+            unreader.chunk()
+        unreader.restart()
+        assert unreader.chunk() == b"abc"
 
 
 def test_what_comes_fast_enough_may_take_long() -> None:
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        unreader = PacedUnreader(ours, 0.2)
-        for _ in range(8):
-            theirs.sendall(b"x" * 1000)
-            assert len(unreader.chunk()) == 1000
-            time.sleep(0.05)
+    assert receive([1000] * 100, 0.2) == 100

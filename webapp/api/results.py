@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from flask import Response
@@ -14,6 +14,7 @@ from adapters.views import build_series_view
 from backtest.errors import FieldError, InputError
 from backtest.version import __version__
 from storage.records import RunRecord
+from webapp.bar_budget import LARGE_BARS
 from webapp.bodies import read_query
 from webapp.context import get_context
 from webapp.exports import (
@@ -27,7 +28,7 @@ from webapp.exports import (
     write_result,
     write_series_json,
 )
-from webapp.problems import ProblemError
+from webapp.problems import ProblemError, build_problem
 from webapp.responses import JSON, build_json, encode_json
 from webapp.routing import Route
 from webapp.run_views import answer_unchanged, is_unchanged, load_succeeded_run, unknown_run
@@ -36,6 +37,8 @@ from webapp.submissions import hold_answer
 
 _CHART_WAIT_SECONDS = 10.0  # the first charts of a worker load Matplotlib on the way
 _CHART_POLL_SECONDS = 0.05
+# How long a large result waits for others to be read.
+_READ_WAIT_SECONDS, _READ_RETRY_SECONDS = 5.0, 5
 _RESULT_COLUMNS = ("time", "equity", "cash", "position", "close")
 # Of every run; its indicators come on top.
 _SERIES = (
@@ -57,13 +60,43 @@ def show_result(run_id: str) -> Response:
     if is_unchanged(etag):
         return answer_unchanged(etag)
     runs = get_context().store.runs
-    body = write_result(
-        _require(runs.load_summary(record.run_id), record),
-        _require(runs.load_trades(record.run_id), record),
-        _require(runs.load_columns(record.run_id, _RESULT_COLUMNS), record),
-        record.run_id,
-    )
-    return _build_immutable(body, etag)
+
+    def build() -> Response:
+        body = write_result(
+            _require(runs.load_summary(record.run_id), record),
+            _require(runs.load_trades(record.run_id), record),
+            _require(runs.load_columns(record.run_id, _RESULT_COLUMNS), record),
+            record.run_id,
+        )
+        return _build_immutable(body, etag)
+
+    return _answer_in_turn(record, build)
+
+
+def _answer_in_turn(record: RunRecord, build: Callable[[], Response]) -> Response:
+    """Build an answer out of a whole result; of large ones few are in memory at a time.
+
+    A place is taken until the answer is sent, because it is written from the columns as it goes.
+    """
+    n_bars = record.spec["dataset"]["n_bars"]
+    if n_bars <= LARGE_BARS:
+        return build()
+    reading = get_context().reading
+    if not reading.acquire(n_bars) and not hold_answer(
+        False, lambda: reading.acquire(n_bars, _READ_WAIT_SECONDS)
+    ):
+        return build_problem(
+            503,
+            "other large results are being read; ask again when they are done",
+            headers={"Retry-After": str(_READ_RETRY_SECONDS)},
+        )
+    try:
+        response = build()
+    except BaseException:
+        reading.release(n_bars)
+        raise
+    response.call_on_close(lambda: reading.release(n_bars))
+    return response
 
 
 def show_charts(run_id: str) -> Response:
@@ -102,6 +135,10 @@ def show_series(run_id: str) -> Response:
     """Answer series between two bars, thinned so that no spike is lost."""
     query = read_query(SeriesQuery)
     record = load_succeeded_run(run_id)
+    return _answer_in_turn(record, lambda: _build_series(record, query))
+
+
+def _build_series(record: RunRecord, query: SeriesQuery) -> Response:
     runs = get_context().store.runs
     names = _read_names(query.names)
     summary = _require(runs.load_summary(record.run_id), record)
@@ -138,8 +175,12 @@ def show_trades(run_id: str) -> Response:
     etag = _result_etag(record)
     if is_unchanged(etag):
         return answer_unchanged(etag)
-    trades = _require(get_context().store.runs.load_trades(record.run_id), record)
-    return _build_immutable([encode_json({"trades": trades})], etag)
+
+    def build() -> Response:
+        trades = _require(get_context().store.runs.load_trades(record.run_id), record)
+        return _build_immutable([encode_json({"trades": trades})], etag)
+
+    return _answer_in_turn(record, build)
 
 
 def export(run_id: str, table: str, extension: str) -> Response:
@@ -150,6 +191,10 @@ def export(run_id: str, table: str, extension: str) -> Response:
             f"export one of {', '.join(TABLES)} as .csv or .json, not {table}.{extension}"[:300],
         )
     record = load_succeeded_run(run_id)
+    return _answer_in_turn(record, lambda: _build_export(record, table, extension))
+
+
+def _build_export(record: RunRecord, table: str, extension: str) -> Response:
     body = _write_table(record, table, extension)
     response = Response(body, mimetype=_EXTENSIONS[extension])
     name = f"{_stem(record)}_{table}.{extension}"
@@ -189,13 +234,17 @@ def _write_table(record: RunRecord, table: str, extension: str) -> Iterator[byte
 
 def show_report(run_id: str) -> Response:
     """Answer the whole result as one page that can be saved, sent and printed."""
-    from adapters.report import REPORT_COLUMNS, build_policy, render_report
-
     record = load_succeeded_run(run_id)
     # The page is drawn by this version: another draws it anew.
     etag = f"{_result_etag(record)}.{__version__}"
     if is_unchanged(etag):
         return answer_unchanged(etag)
+    return _answer_in_turn(record, lambda: _build_report(record, etag))
+
+
+def _build_report(record: RunRecord, etag: str) -> Response:
+    from adapters.report import REPORT_COLUMNS, build_policy, render_report
+
     runs = get_context().store.runs
     page = render_report(
         _require(runs.load_summary(record.run_id), record),

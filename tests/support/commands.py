@@ -1,0 +1,41 @@
+"""The command line within the process of a test: what an interpreter's start takes, without it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from cli.main import run
+from tasks.settings import PREFIX
+
+
+class Done(NamedTuple):
+    """What became of a command; as `subprocess.CompletedProcess` names it."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Done]:
+    """The command, run where nothing else is and without any setting but those given."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("cli.main.use_shipped_kernels", lambda: None)
+    for name in [name for name in os.environ if name.startswith(PREFIX)]:
+        monkeypatch.delenv(name)
+
+    def call(*arguments: str, **environ: str) -> Done:
+        for name, value in environ.items():
+            monkeypatch.setenv(name, value)
+        code = run(arguments)
+        seen = capsys.readouterr()
+        return Done(code, seen.out, seen.err)
+
+    return call
