@@ -7,15 +7,20 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from tasks.settings import PREFIX
+from tests.support.commands import Done, here
 from tests.support.live_web import serving
 from tests.support.web import SECRET_KEY, Web, bearer, build_web, make_token
 
+__all__ = ["here"]
+
 ROOT = Path(__file__).resolve().parents[2]
-Cli = Callable[..., subprocess.CompletedProcess[str]]
+Cli = Callable[..., Done]
 
 
 @pytest.fixture
@@ -24,24 +29,27 @@ def web(tmp_path: Path) -> Web:
 
 
 @pytest.fixture
-def cli(tmp_path: Path, web: Web) -> Cli:
-    def call(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-        own = {
-            "PATH": "/usr/bin:/bin",
-            "PYTHONPATH": str(ROOT),
-            "STOCK_BACKTEST_DATABASE_URL": web.settings.database_url,
-        }
-        return subprocess.run(
-            [sys.executable, "-m", "cli.main", *arguments],
-            cwd=tmp_path,
-            env=own | environ,
-            capture_output=True,
-            text=True,
-            timeout=90,
-            check=False,
-        )
+def cli(web: Web, here: Callable[..., Done]) -> Cli:
+    """A command of somebody who is at home in the web's database."""
+
+    def call(*arguments: str, **environ: str) -> Done:
+        settings = {f"{PREFIX}DATABASE_URL": web.settings.database_url}
+        return here(*arguments, **(settings | environ))
 
     return call
+
+
+def call_apart(folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """A command whose process sets up its log, or must be told apart from a server's."""
+    return subprocess.run(
+        [sys.executable, "-m", "cli.main", *arguments],
+        cwd=folder,
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), **environ},
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
 
 
 def test_a_token_is_printed_once_and_alone(cli: Cli, web: Web) -> None:
@@ -89,8 +97,9 @@ def test_the_audit_log_is_listed(cli: Cli) -> None:
     assert "token create" in cli("audit").stdout
 
 
-def test_a_server_is_shown_the_token_of_the_environment(cli: Cli, web: Web) -> None:
+def test_a_server_is_shown_the_token_of_the_environment(web: Web, tmp_path: Path) -> None:
     secret = make_token(web)
+    cli = partial(call_apart, tmp_path)
     with serving(web) as url:
         refused = cli("dataset", "list", "--server", url)
         assert refused.returncode == 2
@@ -126,11 +135,14 @@ def test_no_command_takes_a_token_on_its_command_line(cli: Cli) -> None:
         {"STOCK_BACKTEST_MAX_BARS": "sbt_hunter2hunter2hunter2"},
     ],
 )
-@pytest.mark.parametrize("command", ["doctor", "run list", "db current", "maintenance --once"])
-def test_no_error_repeats_a_password(cli: Cli, environ: dict[str, str], command: str) -> None:
-    done = cli(*command.split(), **environ)
-    assert "ter2" not in done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
+def test_no_error_repeats_a_password(cli: Cli, tmp_path: Path, environ: dict[str, str]) -> None:
+    for command in ("doctor", "run list", "db current"):
+        done = cli(*command.split(), **environ)
+        assert "ter2" not in done.stdout + done.stderr, command
+        assert "Traceback" not in done.stderr, command
+    served = call_apart(tmp_path, "maintenance", "--once", **environ)
+    assert "ter2" not in served.stdout + served.stderr
+    assert "Traceback" not in served.stderr
 
 
 def test_a_server_whose_url_has_a_password_is_named_without_it(cli: Cli) -> None:

@@ -32,9 +32,10 @@ def here(
         monkeypatch.delenv(name)
 
     def call(*arguments: str, **environ: str) -> Done:
-        for name, value in environ.items():
-            monkeypatch.setenv(name, value)
-        code = run(arguments)
+        with monkeypatch.context() as patch:
+            for name, value in environ.items():
+                patch.setenv(name, value)
+            code = run(arguments)
         seen = capsys.readouterr()
         return Done(code, seen.out, seen.err)
 
