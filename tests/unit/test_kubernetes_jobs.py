@@ -17,6 +17,7 @@ from tasks.executors.kubernetes.jobs import (
     compute_completions,
     compute_instance,
     compute_memory,
+    count_held_bars,
 )
 from tasks.executors.kubernetes.verdicts import JobView, Verdict, format_age, judge, read_job
 from tasks.settings import Settings
@@ -128,6 +129,14 @@ def test_the_manifest_of_a_run_is_this() -> None:
                         "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
                     },
                     {
+                        "action": "Ignore",
+                        "onExitCodes": {
+                            "containerName": "job",
+                            "operator": "In",
+                            "values": [3, 143],
+                        },
+                    },
+                    {
                         "action": "FailJob",
                         "onExitCodes": {
                             "containerName": "job",
@@ -153,7 +162,7 @@ def test_a_sweep_is_one_indexed_job_whose_pods_share_it() -> None:
     job = build_manifest(spec)
     wanted = ("completions", "parallelism", "completionMode", "backoffLimit")
     assert [job["spec"][name] for name in wanted] == [12, 12, "Indexed", 24]
-    assert job["spec"]["activeDeadlineSeconds"] == 24 * 3600
+    assert job["spec"]["activeDeadlineSeconds"] == 7 * 24 * 3600
     [container] = job["spec"]["template"]["spec"]["containers"]
     assert container["args"] == ["job", "--sweep", RUN_ID]
     assert "stock-backtest/run-id" not in job["metadata"]["labels"]
@@ -163,7 +172,14 @@ def test_a_sweep_is_one_indexed_job_whose_pods_share_it() -> None:
 def test_an_api_server_has_nothing_against_a_manifest(kind: Any) -> None:
     settings = Settings(database_url="sqlite:////x/y.db", kubernetes_image="x:1.2.3")
     spec = build_spec(
-        settings, "ns", kind, RUN_ID, fingerprint=FINGERPRINT, n_bars=10, completions=9999
+        settings,
+        "ns",
+        kind,
+        RUN_ID,
+        fingerprint=FINGERPRINT,
+        n_bars=10,
+        n_positions=100_000_000,
+        completions=9999,
     )
     job = build_manifest(spec)
     assert list(find_unknown(job)) == []
@@ -175,6 +191,25 @@ def test_memory_grows_with_the_bars_and_pods_with_the_chunks() -> None:
     assert compute_memory(0) == 320
     assert compute_memory(5_000_000) == 64 * math.ceil((320 + 5_000_000 * 400 / 2**20) / 64)
     assert [compute_completions(n, 4) for n in (0, 1, 8, 9, 32, 1000)] == [1, 1, 1, 2, 4, 4]
+    # As many as stay loaded, or the longest alone.
+    assert [count_held_bars(n) for n in ([], [9, 5], [600_000] * 9, [5_000_000, 1])] == [
+        0,
+        14,
+        700_000,
+        5_000_000,
+    ]
+
+
+def test_what_the_analysis_of_a_large_sweep_writes_has_room_on_the_disk() -> None:
+    """A page of a file in memory that is full ends the process that touches it."""
+    settings = Settings(database_url="sqlite:////x/y.db", kubernetes_image="x:1.2.3")
+    large = build_spec(settings, "ns", "sweep", RUN_ID, fingerprint="", n_bars=9, n_positions=10**8)
+    [volume] = build_manifest(large)["spec"]["template"]["spec"]["volumes"]
+    assert set(volume["emptyDir"]) == {"sizeLimit"}
+    # Random search: values and points, both again in order of points, and a byte for a level.
+    assert int(volume["emptyDir"]["sizeLimit"].removesuffix("Mi")) * 2**20 >= 10**8 * (
+        4 * 8 + 8 + 1
+    )
 
 
 def test_a_database_has_one_name_whoever_asks_with_whatever_password() -> None:
@@ -265,7 +300,7 @@ def test_a_failure_and_a_wait_say_what_kubernetes_says() -> None:
         "fail", "its Kubernetes Job failed (DeadlineExceeded: Job was active too long)"
     )
     waiting = judge(view("waiting", age_seconds=130.0), stands("queued"), 3)
-    assert waiting.text == "no pod has started for 2 min; see the Job's events"
+    assert waiting.text == "no pod at work for 2 min; see the Job's events"
     assert [format_age(s) for s in (0, 12, 59, 61, 700, 4000)] == [
         "0 s",
         "10 s",

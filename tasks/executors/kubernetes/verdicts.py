@@ -132,7 +132,8 @@ def _describe_failure(view: JobView) -> str:
 
 def _describe_wait(view: JobView) -> str:
     why = f" ({view.reason})" if view.reason else ""
-    return f"no pod has started for {format_age(view.age_seconds)}{why}; see the Job's events"
+    # None had a place, or each that had one ended before it did anything: we see no pods.
+    return f"no pod at work for {format_age(view.age_seconds)}{why}; see the Job's events"
 
 
 def format_age(seconds: float) -> str:
