@@ -174,6 +174,18 @@ def test_sigterm_hands_the_run_back_at_no_cost(web: Web, tmp_path: Path) -> None
     assert web.store.runs.claim(run_id, "the next pod", 600.0, 1)  # none was lost
 
 
+def test_work_that_hangs_in_compiled_code_is_ended_by_the_system(web: Web) -> None:
+    """There neither a thread nor a handler of Python has a turn: the lease is never let go of."""
+    hung = (
+        "import sys; import tasks.execute as execute, tasks.job as job;"
+        "job.HARD_LIMIT_GRACE_SECONDS = 1;"
+        "execute.execute_run = lambda *a: sum(range(10**12));"
+        "sys.exit(job.main(sys.argv[1:]))"
+    )
+    done = run_job(web, NOBODY, command=("-c", hung), STOCK_BACKTEST_MAX_RUN_SECONDS="0")
+    assert done.returncode == -signal.SIGALRM
+
+
 READ_ONLY = """
 set -e
 mount -o remount,bind,ro /

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import update
 
 from storage.models import runs
 from tasks.executors.kubernetes import KubernetesExecutor
-from tasks.executors.kubernetes.jobs import build_job_name
+from tasks.executors.kubernetes.jobs import ANNOTATION_RESTARTS, build_job_name
 from tasks.executors.kubernetes.verdicts import read_job
 from tasks.job_exits import EXIT_TERMINATED, EXIT_UNREACHABLE
 from tests.support.kube_api import WEB_USER, KubeApi
@@ -128,6 +129,25 @@ def test_a_run_waits_for_days_in_a_full_cluster_and_fails_of_nothing(
     record = platform.store.runs.get(run_id)
     assert record is not None
     assert record.state == "queued"
+
+
+def test_after_an_upgrade_jobs_that_wait_are_made_anew_with_its_image(
+    platform: KubePlatform,
+) -> None:
+    api = get_api(platform)
+    run_id = submit(platform.web)
+    name = build_job_name("run", run_id)
+    old = api.store.jobs[name]
+    old["metadata"]["annotations"][ANNOTATION_RESTARTS] = "1"
+    old["metadata"]["creationTimestamp"] = "2020-01-01T00:00:00Z"
+    image = "registry.example/stock-backtest:1.2.4"
+    upgraded = KubernetesExecutor(replace(platform.web.settings, kubernetes_image=image))
+    assert upgraded.reconcile(platform.store).restarted == [name]
+    upgraded.cluster.close()
+    seen = read_job(api.store.jobs[name])
+    assert seen is not None
+    assert (seen.image, seen.restarts) == (image, 1)
+    assert seen.uid != old["metadata"]["uid"]
 
 
 def test_a_database_that_is_away_for_a_long_time_fails_no_run(platform: KubePlatform) -> None:

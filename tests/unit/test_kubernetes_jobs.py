@@ -294,6 +294,28 @@ def test_a_job_and_its_work_call_for(seen: JobView, standing: Any, action: str) 
     assert judge(seen, standing, 3).action == action
 
 
+@pytest.mark.parametrize(
+    ("seen", "standing", "action"),
+    [
+        (view("waiting", age_seconds=30.0, image="x:1.2.2"), stands("queued"), "renew"),
+        (view("waiting", age_seconds=30.0, image="x:1.2.3"), stands("queued"), "say"),
+        (view("waiting", age_seconds=3.0, image="x:1.2.2"), stands("queued"), "keep"),
+        (view("active", age_seconds=30.0, image="x:1.2.2"), stands("queued"), "keep"),
+        (view("waiting", age_seconds=30.0, image="x:1.2.2"), stands("running"), "keep"),
+        (
+            view("waiting", age_seconds=30.0, image="x:1.2.2", kind="sweep"),
+            stands("running"),
+            "renew",
+        ),
+        (view("waiting", age_seconds=30.0, image="x:1.2.2"), stands("cancelled"), "delete"),
+    ],
+)
+def test_what_waits_for_pods_of_another_release_is_made_anew(
+    seen: JobView, standing: Any, action: str
+) -> None:
+    assert judge(seen, standing, 3, "x:1.2.3").action == action
+
+
 def test_a_failure_and_a_wait_say_what_kubernetes_says() -> None:
     failed = view("failed", reason="DeadlineExceeded", message="Job was active too long")
     assert judge(failed, stands("queued"), 3) == Verdict(

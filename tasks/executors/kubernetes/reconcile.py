@@ -97,7 +97,8 @@ class Reconciler:
             standings = self.find_standings(kind, [view.work_id for view in mine])
             for view in mine:
                 standing = standings.get(view.work_id)
-                verdict = judge(view, standing, self._settings.max_attempts)
+                image = self._settings.kubernetes_image
+                verdict = judge(view, standing, self._settings.max_attempts, image)
                 if verdict.action == "keep" or verdict.action in self._denied:
                     continue
                 with bind_work(view.kind, view.work_id):
@@ -130,12 +131,14 @@ class Reconciler:
             if self._cluster.delete(view.name, view.uid):
                 report.deleted.append(view.name)
                 log.info("job_deleted", job=view.name)
-        elif verdict.action == "restart":
+        elif verdict.action in ("restart", "renew"):
             # Of several who see it one deletes it, and that one counts.
             if self._cluster.delete(view.name, view.uid):
-                log.warning("job_without_result", job=view.name, restarts=view.restarts + 1)
+                is_counted = verdict.action == "restart"
+                said = "job_without_result" if is_counted else "job_of_another_image"
+                log.warning(said, job=view.name, restarts=view.restarts + is_counted)
                 report.restarted.append(view.name)
-                self._create(view.kind, view.work_id, view.restarts + 1, report)
+                self._create(view.kind, view.work_id, view.restarts + is_counted, report)
         elif self._still_stands(view):
             self._fail(view, verdict.text, report)
 

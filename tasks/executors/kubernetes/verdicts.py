@@ -30,6 +30,8 @@ class JobView:
         Since its creation.
     restarts : int
         See `JobSpec`.
+    image : str
+        Of its pods.
     """
 
     kind: WorkKind
@@ -41,13 +43,17 @@ class JobView:
     message: str
     age_seconds: float
     restarts: int
+    image: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What to do: ``keep``, ``delete``, ``restart``, ``fail``, or ``say`` why it waits."""
+    """What to do: ``keep``, ``delete``, ``restart``, ``renew``, ``fail``, or ``say`` why it waits.
 
-    action: Literal["keep", "delete", "restart", "fail", "say"]
+    Restarts are counted; what is renewed had no chance yet.
+    """
+
+    action: Literal["keep", "delete", "restart", "renew", "fail", "say"]
     text: str = ""
 
 
@@ -72,6 +78,7 @@ def read_job(document: dict[str, Any], now: datetime | None = None) -> JobView |
         message=" ".join((condition.get("message") or "").split()),
         age_seconds=max(0.0, age),
         restarts=int(restarts) if restarts.isdecimal() else 0,
+        image=document["spec"]["template"]["spec"]["containers"][0].get("image") or "",
     )
 
 
@@ -92,7 +99,7 @@ def _read_phase(metadata: dict[str, Any], status: dict[str, Any]) -> tuple[Phase
     return ("active" if seen else "waiting"), other
 
 
-def judge(view: JobView, standing: Standing | None, max_restarts: int) -> Verdict:
+def judge(view: JobView, standing: Standing | None, max_restarts: int, image: str = "") -> Verdict:
     """Return what a Job of ours calls for.
 
     Parameters
@@ -101,6 +108,8 @@ def judge(view: JobView, standing: Standing | None, max_restarts: int) -> Verdic
         Of its work, read after the Job was; None if there is no such work (any more).
     max_restarts : int
         Jobs that may end without a result before the work is given up.
+    image : str
+        Of Jobs that are created now.
     """
     if view.phase == "deleting":
         return Verdict("keep")
@@ -119,10 +128,13 @@ def judge(view: JobView, standing: Standing | None, max_restarts: int) -> Verdic
         if view.restarts + 1 >= max_restarts:
             return Verdict("fail", f"its Job ended {max_restarts} times without a result")
         return Verdict("restart")
-    is_waiting = view.phase == "waiting" and standing.state == "queued"
-    if is_waiting and view.age_seconds >= _SAID_AFTER_SECONDS:
-        return Verdict("say", _describe_wait(view))
-    return Verdict("keep")
+    if view.phase != "waiting" or view.age_seconds < _SAID_AFTER_SECONDS:
+        return Verdict("keep")
+    # Pods of an earlier release may not be had any more, or refuse the database of this one.
+    is_idle = standing.state == "queued" or view.kind == "sweep"
+    if is_idle and image not in ("", view.image):
+        return Verdict("renew")
+    return Verdict("say", _describe_wait(view)) if standing.state == "queued" else Verdict("keep")
 
 
 def _describe_failure(view: JobView) -> str:
