@@ -53,6 +53,7 @@ ANNOTATIONS = {
     "stock-backtest/kind": "run",
     "stock-backtest/fingerprint": FINGERPRINT,
     "stock-backtest/restarts": "0",
+    "stock-backtest/image": "registry.example/stock-backtest:1.2.3",
 }
 POD = {
     "restartPolicy": "Never",

@@ -26,6 +26,7 @@ LABEL_RUN = f"{PREFIX_LABEL}/run-id"
 LABEL_INSTANCE = f"{PREFIX_LABEL}/instance"
 LABEL_FINGERPRINT = f"{PREFIX_LABEL}/fingerprint"
 ANNOTATION_RESTARTS = f"{PREFIX_LABEL}/restarts"
+ANNOTATION_IMAGE = f"{PREFIX_LABEL}/image"
 
 TTL_SECONDS = 86_400
 GRACE_SECONDS = 30
@@ -219,6 +220,7 @@ def build_manifest(spec: JobSpec) -> dict[str, Any]:
         f"{PREFIX_LABEL}/kind": spec.kind,
         f"{PREFIX_LABEL}/fingerprint": spec.fingerprint,
         ANNOTATION_RESTARTS: str(spec.restarts),
+        ANNOTATION_IMAGE: spec.image,
     }
     job: dict[str, Any] = {
         "completions": spec.completions,

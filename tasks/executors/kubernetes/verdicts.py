@@ -7,7 +7,12 @@ from datetime import UTC, datetime
 from typing import Any, Literal, cast
 
 from storage.abandonment import Standing
-from tasks.executors.kubernetes.jobs import ANNOTATION_RESTARTS, LABEL_ID, LABEL_KIND
+from tasks.executors.kubernetes.jobs import (
+    ANNOTATION_IMAGE,
+    ANNOTATION_RESTARTS,
+    LABEL_ID,
+    LABEL_KIND,
+)
 from tasks.executors.port import WorkKind
 
 Phase = Literal["waiting", "active", "complete", "failed", "deleting"]
@@ -31,7 +36,7 @@ class JobView:
     restarts : int
         See `JobSpec`.
     image : str
-        Of its pods.
+        Of its pods, as it was asked for: a cluster may rewrite what is in the pod.
     """
 
     kind: WorkKind
@@ -67,7 +72,8 @@ def read_job(document: dict[str, Any], now: datetime | None = None) -> JobView |
     phase, condition = _read_phase(metadata, status)
     created = datetime.fromisoformat(metadata["creationTimestamp"].replace("Z", "+00:00"))
     age = ((now or datetime.now(UTC)) - created).total_seconds()
-    restarts = (metadata.get("annotations") or {}).get(ANNOTATION_RESTARTS, "0")
+    annotations = metadata.get("annotations") or {}
+    restarts = annotations.get(ANNOTATION_RESTARTS, "0")
     return JobView(
         kind=cast(WorkKind, kind),
         work_id=work_id,
@@ -78,7 +84,7 @@ def read_job(document: dict[str, Any], now: datetime | None = None) -> JobView |
         message=" ".join((condition.get("message") or "").split()),
         age_seconds=max(0.0, age),
         restarts=int(restarts) if restarts.isdecimal() else 0,
-        image=document["spec"]["template"]["spec"]["containers"][0].get("image") or "",
+        image=annotations.get(ANNOTATION_IMAGE, ""),
     )
 
 
