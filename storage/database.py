@@ -198,7 +198,7 @@ def _create_mysql(url: URL, read_timeout_seconds: int) -> Engine:
         },
     )
 
-    # MySQL's `caching_sha2_password` wants the password by TLS, or encrypted with a key that anybody
+    # MySQL's `caching_sha2_password` wants the password by TLS, or encrypted with a key that who is
     # on the way may have put in place of the server's; for the latter the driver lacks a package.
     @event.listens_for(engine, "do_connect")
     def connect(dialect: Any, record: object, args: Any, options: Any) -> Any:
