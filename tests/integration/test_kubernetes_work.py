@@ -150,6 +150,27 @@ def test_after_an_upgrade_jobs_that_wait_are_made_anew_with_its_image(
     assert seen.uid != old["metadata"]["uid"]
 
 
+def test_a_pod_whose_machine_is_gone_keeps_no_run_waiting(
+    platform: KubePlatform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told to go, nobody is there to say that it went, and no other takes its place."""
+    api = get_api(platform)
+    run_id = submit(platform.web)
+    name = build_job_name("run", run_id)
+    with api.store.lock:
+        api.store.jobs[name]["status"] = {"active": 0, "terminating": 1, "conditions": []}
+        monkeypatch.setattr(api.store, "control", lambda: None)
+    assert platform.executor.reconcile(platform.store).restarted == []
+    for uid in platform.executor._leaving:
+        platform.executor._leaving[uid] -= 100.0
+    assert platform.executor.reconcile(platform.store).restarted == [name]
+    seen = read_job(api.store.jobs[name])
+    assert seen is not None
+    assert (seen.is_leaving, seen.restarts) == (False, 0)
+    platform.executor.reconcile(platform.store)
+    assert platform.executor._leaving == {}
+
+
 def test_a_database_that_is_away_for_a_long_time_fails_no_run(platform: KubePlatform) -> None:
     """Pods say so by their exit code; one that says nothing of the kind is a failure."""
     api = get_api(platform)

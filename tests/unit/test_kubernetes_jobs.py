@@ -309,9 +309,13 @@ def test_a_job_and_its_work_call_for(seen: JobView, standing: Any, action: str) 
             "renew",
         ),
         (view("waiting", age_seconds=30.0, image="x:1.2.2"), stands("cancelled"), "delete"),
+        (view("active", leaving_seconds=60.0), stands("queued"), "keep"),
+        (view("active", leaving_seconds=100.0), stands("queued"), "renew"),
+        (view("active", leaving_seconds=100.0), stands("running"), "keep"),  # a lease to end first
+        (view("active", leaving_seconds=100.0, kind="sweep"), stands("running"), "renew"),
     ],
 )
-def test_what_waits_for_pods_of_another_release_is_made_anew(
+def test_what_waits_for_pods_that_have_no_chance_is_made_anew_is_made_anew(
     seen: JobView, standing: Any, action: str
 ) -> None:
     assert judge(seen, standing, 3, "x:1.2.3").action == action
@@ -341,6 +345,8 @@ def test_a_failure_and_a_wait_say_what_kubernetes_says() -> None:
         ({"active": 1, "ready": 0}, "waiting"),
         ({"active": 1, "ready": 1}, "active"),
         ({"active": 0, "failed": 1}, "active"),  # between two pods
+        ({"active": 0, "terminating": 1}, "active"),
+        ({"active": 1, "terminating": 1}, "active"),
         ({"conditions": [{"type": "Failed", "status": "True", "reason": "R"}]}, "failed"),
         ({"conditions": [{"type": "Failed", "status": "False"}]}, "waiting"),
         ({"conditions": [{"type": "FailureTarget", "status": "True"}], "failed": 1}, "active"),
@@ -353,5 +359,6 @@ def test_a_job_is_read(status: dict[str, Any], phase: str) -> None:
     seen = read_job(document, datetime(2026, 11, 28, 12, 1, tzinfo=UTC))
     assert seen is not None
     assert (seen.phase, seen.age_seconds, seen.work_id) == (phase, 60.0, RUN_ID)
+    assert seen.is_leaving is (status == {"active": 0, "terminating": 1})
     document["metadata"]["labels"] = {"app.kubernetes.io/managed-by": "stock-backtest"}
     assert read_job(document) is None

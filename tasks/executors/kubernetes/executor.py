@@ -96,6 +96,7 @@ class KubernetesExecutor:
         self._ended: OrderedDict[tuple[WorkKind, str], bool] = OrderedDict()
         # Of Jobs that were deleted and whose name was not free at once.
         self._restarts: dict[str, int] = {}
+        self._leaving: dict[str, float] = {}  # see `Reconciler`
         self._wake = threading.Event()
         self._is_started = False
 
@@ -300,7 +301,7 @@ class KubernetesExecutor:
                 store.runs.mark_sent(work_id)
             return created
 
-        return Reconciler(self.cluster, store, self._settings, send)
+        return Reconciler(self.cluster, store, self._settings, send, self._leaving)
 
     # -- the background of a web process --------------------------------------------------------
 

@@ -10,8 +10,9 @@ What is denied or refused for one Job stops nothing else; a server that is away 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from storage.abandonment import Standing
@@ -66,6 +67,9 @@ class Reconciler:
     send : callable
         Creates the Job of a kind of work and an id, with the number of its restarts; False if it
         is there already.
+    leaving : dict of str to float
+        Since when the pods of a Job, by its `uid`, were seen on their way out; kept from pass to
+        pass. [seconds of time.monotonic]
     """
 
     def __init__(
@@ -74,9 +78,10 @@ class Reconciler:
         store: Store,
         settings: Settings,
         send: Callable[[WorkKind, str, int], bool],
+        leaving: dict[str, float],
     ) -> None:
         self._cluster, self._store, self._settings = cluster, store, settings
-        self._send = send
+        self._send, self._leaving = send, leaving
         # What a pass was denied once and does not try again.
         self._denied: set[str] = set()
 
@@ -91,7 +96,8 @@ class Reconciler:
         report = ReconcileReport()
         self._denied.clear()
         selector = build_selector(compute_instance(self._settings.database_url))
-        views = [view for item in self._cluster.list_jobs(selector) if (view := read_job(item))]
+        found = self._cluster.list_jobs(selector)
+        views = self._watch_leaving([view for item in found if (view := read_job(item))])
         for kind in _KINDS:
             mine = [view for view in views if view.kind == kind]
             standings = self.find_standings(kind, [view.work_id for view in mine])
@@ -111,6 +117,13 @@ class Reconciler:
         for kind in _KINDS:
             self._create_missing(kind, {view.work_id for view in views}, report)
         return report
+
+    def _watch_leaving(self, views: list[JobView]) -> list[JobView]:
+        now = time.monotonic()
+        since = {view.uid: self._leaving.get(view.uid, now) for view in views if view.is_leaving}
+        self._leaving.clear()
+        self._leaving.update(since)
+        return [replace(v, leaving_seconds=now - since.get(v.uid, now)) for v in views]
 
     def find_standings(self, kind: WorkKind, ids: Sequence[str]) -> dict[str, Standing]:
         """Return how work of a kind stands, by id."""
@@ -134,11 +147,11 @@ class Reconciler:
         elif verdict.action in ("restart", "renew"):
             # Of several who see it one deletes it, and that one counts.
             if self._cluster.delete(view.name, view.uid):
-                is_counted = verdict.action == "restart"
-                said = "job_without_result" if is_counted else "job_of_another_image"
-                log.warning(said, job=view.name, restarts=view.restarts + is_counted)
+                restarts = view.restarts + (verdict.action == "restart")
+                reason = verdict.text or "it ended without a result"
+                log.warning("job_made_anew", job=view.name, restarts=restarts, reason=reason)
                 report.restarted.append(view.name)
-                self._create(view.kind, view.work_id, view.restarts + is_counted, report)
+                self._create(view.kind, view.work_id, restarts, report)
         elif self._still_stands(view):
             self._fail(view, verdict.text, report)
 

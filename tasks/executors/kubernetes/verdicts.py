@@ -18,6 +18,8 @@ from tasks.executors.port import WorkKind
 Phase = Literal["waiting", "active", "complete", "failed", "deleting"]
 # A Job's pod is there within seconds where there is room; before that nothing is said.
 _SAID_AFTER_SECONDS = 10.0
+# A pod that is told to go is gone after its grace period of 30 s, unless its machine is.
+_GONE_AFTER_SECONDS = 90.0
 _AGES = ((3600, "h"), (60, "min"), (1, "s"))
 
 
@@ -37,6 +39,10 @@ class JobView:
         See `JobSpec`.
     image : str
         Of its pods, as it was asked for: a cluster may rewrite what is in the pod.
+    is_leaving : bool
+        All its pods are told to go and have not gone; no other takes their place before that.
+    leaving_seconds : float
+        For how long that was seen.
     """
 
     kind: WorkKind
@@ -49,6 +55,8 @@ class JobView:
     age_seconds: float
     restarts: int
     image: str = ""
+    is_leaving: bool = False
+    leaving_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +93,9 @@ def read_job(document: dict[str, Any], now: datetime | None = None) -> JobView |
         age_seconds=max(0.0, age),
         restarts=int(restarts) if restarts.isdecimal() else 0,
         image=annotations.get(ANNOTATION_IMAGE, ""),
+        is_leaving=phase == "active"
+        and bool(status.get("terminating"))
+        and not status.get("active"),
     )
 
 
@@ -134,12 +145,15 @@ def judge(view: JobView, standing: Standing | None, max_restarts: int, image: st
         if view.restarts + 1 >= max_restarts:
             return Verdict("fail", f"its Job ended {max_restarts} times without a result")
         return Verdict("restart")
+    if standing.state != "queued" and view.kind != "sweep":
+        return Verdict("keep")
+    if view.leaving_seconds >= _GONE_AFTER_SECONDS:
+        return Verdict("renew", "its pods do not go: their machine may have gone")
     if view.phase != "waiting" or view.age_seconds < _SAID_AFTER_SECONDS:
         return Verdict("keep")
     # Pods of an earlier release may not be had any more, or refuse the database of this one.
-    is_idle = standing.state == "queued" or view.kind == "sweep"
-    if is_idle and image not in ("", view.image):
-        return Verdict("renew")
+    if image not in ("", view.image):
+        return Verdict("renew", "it waits for pods of another image")
     return Verdict("say", _describe_wait(view)) if standing.state == "queued" else Verdict("keep")
 
 
