@@ -145,8 +145,13 @@ def judge(view: JobView, standing: Standing | None, max_restarts: int, image: st
         if view.restarts + 1 >= max_restarts:
             return Verdict("fail", f"its Job ended {max_restarts} times without a result")
         return Verdict("restart")
-    if standing.state != "queued" and view.kind != "sweep":
-        return Verdict("keep")
+    if standing.state == "queued" or view.kind == "sweep":
+        return _judge_wait(view, standing, image)
+    return Verdict("keep")
+
+
+def _judge_wait(view: JobView, standing: Standing, image: str) -> Verdict:
+    """Return what a Job calls for whose work nobody has, as far as we know."""
     if view.leaving_seconds >= _GONE_AFTER_SECONDS:
         return Verdict("renew", "its pods do not go: their machine may have gone")
     if view.phase != "waiting" or view.age_seconds < _SAID_AFTER_SECONDS:
