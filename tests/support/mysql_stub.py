@@ -15,6 +15,7 @@ from tests.support.tls import Authority
 _PROTOCOL_41, _SECURE, _PLUGIN_AUTH, _SSL = 1 << 9, 1 << 15, 1 << 19, 1 << 11
 _SALT = bytes(range(1, 21))
 _FULL_AUTHENTICATION = b"\x01\x04"
+_GIVE_KEY, _KEY = b"\x02", b"\x01-----BEGIN PUBLIC KEY-----"
 _OK = b"\x00\x00\x00\x02\x00\x00\x00"
 
 
@@ -62,15 +63,20 @@ class MySqlStub:
             + b"\x00caching_sha2_password\x00",
         )
         number, _ = _receive(client)
-        if self._authority is not None:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(self._authority.certificate, self._authority.key)
-            client = context.wrap_socket(client, server_side=True)
-            number, _ = _receive(client)
+        if self._authority is None:
+            self._ask(client, number)
+            return
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self._authority.certificate, self._authority.key)
+        with context.wrap_socket(client, server_side=True) as inside:
+            number, _ = _receive(inside)
+            self._ask(inside, number)
+
+    def _ask(self, client: socket.socket, number: int) -> None:
         _send(client, number + 1, _FULL_AUTHENTICATION)
         number, answer = _receive(client)
         self.said.append((self._authority is not None, answer))
-        _send(client, number + 1, _OK)
+        _send(client, number + 1, _KEY if answer == _GIVE_KEY else _OK)
 
 
 def _send(client: socket.socket, number: int, body: bytes) -> None:

@@ -315,7 +315,7 @@ def test_a_job_and_its_work_call_for(seen: JobView, standing: Any, action: str) 
         (view("active", leaving_seconds=100.0, kind="sweep"), stands("running"), "renew"),
     ],
 )
-def test_what_waits_for_pods_that_have_no_chance_is_made_anew_is_made_anew(
+def test_what_waits_for_pods_that_have_no_chance_is_made_anew(
     seen: JobView, standing: Any, action: str
 ) -> None:
     assert judge(seen, standing, 3, "x:1.2.3").action == action
