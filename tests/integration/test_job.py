@@ -151,11 +151,13 @@ def test_a_run_that_somebody_holds_is_waited_for_and_taken_over(web: Web) -> Non
     assert (record.state, record.attempt) == ("succeeded", 2)
 
 
-def test_sigterm_hands_the_run_back_at_no_cost(web: Web, tmp_path: Path) -> None:
-    run_id = submit(web, params={"window": 8})
+@pytest.mark.parametrize(("window", "where"), [(8, "compute_run"), (21, "count")])
+def test_sigterm_hands_the_run_back_at_no_cost(web: Web, window: int, where: str) -> None:
+    """While it is computed, and when it has just been claimed."""
+    run_id = submit(web, params={"window": window})
     slow = (
         "import sys, time; import tasks.execute as execute; from tasks.job import main;"
-        "execute.compute_run = lambda *a, **k: time.sleep(60); sys.exit(main(sys.argv[1:]))"
+        f"execute.{where} = lambda *a, **k: time.sleep(60); sys.exit(main(sys.argv[1:]))"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", slow, run_id], env=build_environ(web), stderr=subprocess.PIPE
