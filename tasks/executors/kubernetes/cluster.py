@@ -268,6 +268,9 @@ class Cluster:
         deadline = time.monotonic() + patience
         timeout = _CONNECT_SECONDS, min(_READ_SECONDS, 2 * patience)
         assert self._client is not None  # noqa: S101  # connected by whoever has an operation
+        # The latter of a token or certificate that is read anew.
+        lost: tuple[type[Exception], ...]
+        lost = (urllib3.exceptions.HTTPError, *self._client.config_errors)
         wait, n_denied = _FIRST_WAIT_SECONDS, 0
         while True:
             least = 0.0
@@ -291,8 +294,7 @@ class Cluster:
                 elif not isinstance(trouble, ClusterUnavailable):
                     raise trouble from error
                 least = max(least, read_retry_after(error))
-            except (urllib3.exceptions.HTTPError, *self._client.config_errors) as error:
-                # The latter of a token or certificate that is read anew.
+            except lost as error:
                 trouble = ClusterUnavailable(f"the API server cannot be reached: {_name(error)}")
             pause = max(least, wait * random.uniform(0.5, 1.5))  # noqa: S311  # jitter
             if time.monotonic() + pause > deadline:
