@@ -46,7 +46,8 @@ test: $(STAMP)/test system-packages ## Run all tests but the slow chaos suite
 	$(BIN)/python -m pytest tests --ignore=tests/chaos $(SHARED) $(RERUNS) $(PYTEST_FLAGS)
 
 # KUBECONFIG names the cluster; its context names a namespace in which Jobs may be created, deleted,
-# and given a played pod.
+# and given a played pod; it has the accounts of k8s/base/service-accounts.yaml, without which the API
+# server makes no pod.
 test-k8s: $(STAMP)/test ## Run the Kubernetes suite against the cluster of KUBECONFIG
 	@test -n "$$KUBECONFIG" || { echo "no cluster is configured: let KUBECONFIG name a kubeconfig; nothing was run"; exit 2; }
 	$(BIN)/python -m pytest tests/chaos/test_kubernetes.py $(PYTEST_FLAGS)

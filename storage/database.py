@@ -178,7 +178,7 @@ def _take_write_lock(connection: Connection) -> None:
 
 
 def _create_mysql(url: URL, read_timeout_seconds: int) -> Engine:
-    return create_engine(
+    engine = create_engine(
         url.update_query_dict({"charset": "utf8mb4"}),
         hide_parameters=True,
         isolation_level="READ COMMITTED",
@@ -197,6 +197,22 @@ def _create_mysql(url: URL, read_timeout_seconds: int) -> Engine:
             ),
         },
     )
+
+    # MySQL's `caching_sha2_password` wants the password by TLS, or encrypted with a key that who is
+    # on the way may have put in place of the server's; for the latter the driver lacks a package.
+    @event.listens_for(engine, "do_connect")
+    def connect(dialect: Any, record: object, args: Any, options: Any) -> Any:
+        try:
+            return dialect.connect(*args, **options)
+        except RuntimeError as error:
+            raise InputError.of(
+                "DATABASE_URL",
+                "(hidden)",
+                "is of a server that asks for a password and offers no TLS; switch its TLS on, or "
+                "give the user another way to log in, such as mysql_native_password",
+            ) from error
+
+    return engine
 
 
 def run_transaction(

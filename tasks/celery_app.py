@@ -23,10 +23,7 @@ from tasks.messages import (
     build_transport_options,
     verify_certificate,
 )
-from tasks.settings import Settings
-
-# After the soft limit a task has this long to record its failure before its process is killed.
-_HARD_LIMIT_GRACE_SECONDS = 30
+from tasks.settings import HARD_LIMIT_GRACE_SECONDS, Settings
 
 
 def build_celery_config(settings: Settings) -> dict[str, Any]:
@@ -49,7 +46,7 @@ def build_celery_config(settings: Settings) -> dict[str, Any]:
         "task_reject_on_worker_lost": False,
         "task_track_started": True,
         "task_soft_time_limit": settings.max_run_seconds,
-        "task_time_limit": settings.max_run_seconds + _HARD_LIMIT_GRACE_SECONDS,
+        "task_time_limit": settings.max_run_seconds + HARD_LIMIT_GRACE_SECONDS,
         "task_default_queue": RUN_QUEUE,
         "task_queues": {name: {"exchange": name, "routing_key": name} for name in QUEUES},
         "task_routes": {

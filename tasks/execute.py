@@ -160,13 +160,18 @@ def execute_run(
             finish_charts(store, run_id)
             log.info("run_not_claimed", reason="done, cancelled, deleted or being executed")
             return "duplicate"
-        log.info("run_claimed", state="running", attempt=claim.attempt, worker=worker)
-        count(store, ATTEMPTS, "run", "yes" if claim.attempt > 1 else "no")
         started = time.perf_counter()
         outcome = "failed"  # of whatever is raised but a database that went away
         try:
+            log.info("run_claimed", state="running", attempt=claim.attempt, worker=worker)
+            count(store, ATTEMPTS, "run", "yes" if claim.attempt > 1 else "no")
             outcome = _execute_claim(store, settings, claim, cache)
-        except (StorageUnavailable, SystemExit):
+        except SystemExit:
+            outcome = "lost"
+            if is_stopping() and store.runs.give_back(claim.run_id, claim.attempt):
+                log.info("run_given_back", state="queued", reason="this worker stops")
+            raise
+        except StorageUnavailable:
             outcome = "lost"
             raise
         finally:
@@ -194,10 +199,6 @@ def _execute_claim(store: Store, settings: Settings, claim: Claim, cache: BarsCa
             )
     except RunStopped as stopped:
         return str(stopped)
-    except SystemExit:
-        if is_stopping() and store.runs.give_back(claim.run_id, claim.attempt):
-            log.info("run_given_back", state="queued", reason="this worker stops")
-        raise
     except StorageUnavailable:
         raise
     except (RunTimeout, SoftTimeLimitExceeded):

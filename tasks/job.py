@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from backtest.errors import InputError
@@ -26,7 +27,13 @@ from tasks.job_exits import (
     EXIT_UNREACHABLE,
 )
 from tasks.kernel_cache import prepare_numba
-from tasks.settings import Settings, load_settings, print_redacted, redact_text
+from tasks.settings import (
+    HARD_LIMIT_GRACE_SECONDS,
+    Settings,
+    load_settings,
+    print_redacted,
+    redact_text,
+)
 
 if TYPE_CHECKING:
     from storage.store import Store
@@ -89,7 +96,8 @@ def _execute_run(store: Store, settings: Settings, run_id: str) -> int:
     deadline = time.monotonic() + settings.max_run_seconds + settings.lease_seconds
     while True:
         try:
-            outcome = execute_run(store, settings, run_id, worker, cache)
+            with _hard_limit(settings):
+                outcome = execute_run(store, settings, run_id, worker, cache)
         except Exception as error:
             record = store.runs.get(run_id)
             if record is None or record.state != "failed":
@@ -125,7 +133,8 @@ def _execute_sweep(store: Store, settings: Settings, sweep_id: str) -> int:
         first = place % len(offered) if offered else 0
         outcome = "duplicate"
         for idx in (*offered[first:], *offered[:first]):
-            outcome = execute_chunk(store, settings, sweep_id, idx, worker, cache, processes)
+            with _hard_limit(settings):
+                outcome = execute_chunk(store, settings, sweep_id, idx, worker, cache, processes)
             if outcome != "duplicate":
                 break
         if outcome != "duplicate":
@@ -139,7 +148,10 @@ def _execute_sweep(store: Store, settings: Settings, sweep_id: str) -> int:
             return EXIT_DONE
         if offered or store.sweeps.count_running_chunks(sweep_id):
             time.sleep(_LOOK_SECONDS / 5)
-        elif execute_finish(store, settings, sweep_id, cache) == "duplicate":
+            continue
+        with _hard_limit(settings):
+            outcome = execute_finish(store, settings, sweep_id, cache)
+        if outcome == "duplicate":
             time.sleep(_LOOK_SECONDS)  # somebody else finishes it, or did
 
 
@@ -150,7 +162,8 @@ def _execute_query(store: Store, settings: Settings, query_id: str) -> int:
     cache = BarsCache()
     deadline = time.monotonic() + settings.max_run_seconds + settings.lease_seconds
     while True:
-        execute_query(store, settings, query_id, cache)
+        with _hard_limit(settings):
+            execute_query(store, settings, query_id, cache)
         standing = store.sweeps.find_query_standings([query_id]).get(query_id)
         if standing is None:
             raise InputError.of("query_id", query_id, "there is no such question")
@@ -159,6 +172,19 @@ def _execute_query(store: Store, settings: Settings, query_id: str) -> int:
         if time.monotonic() > deadline:
             return EXIT_LOST
         time.sleep(_LOOK_SECONDS)
+
+
+@contextlib.contextmanager
+def _hard_limit(settings: Settings) -> Iterator[None]:
+    """Let the system end this process if its work takes far longer than it may.
+
+    Compiled code that hangs lets neither a thread nor a handler of Python run.
+    """
+    signal.alarm(settings.max_run_seconds + HARD_LIMIT_GRACE_SECONDS)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
 
 
 def _name_worker() -> str:

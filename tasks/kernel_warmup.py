@@ -92,9 +92,16 @@ def _run_step(target: Path, baseline: str, words: list[str]) -> None:
 
 def _find_signatures(rules: Sequence[str], *, sweeps: bool) -> list[tuple[str, str, Any]]:
     """Compute what is warmed, and return the signatures that came up."""
+    from rules.base_rule import list_rules
     from tasks.worker import compute_made_up
 
-    compute_made_up(tuple(rules), sweeps=sweeps)
+    unknown = sorted(set(rules) - {rule.metadata.name for rule in list_rules()})
+    if unknown:
+        raise WarmupFailed(f"there is no rule {', '.join(unknown)}")
+    # A worker would go on without them; an image would lack their kernels for good.
+    failed = compute_made_up(tuple(rules), sweeps=sweeps)
+    if failed:
+        raise WarmupFailed(f"could not be computed: {', '.join(failed)}; see above")
     return [
         (module, name, signature)
         for module, name, kernel in _list_kernels()
@@ -128,15 +135,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--runs-only", action="store_true")
     parser.add_argument("--step", choices=["find", "compile"], help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
-    if options.step == "find":
-        found = _find_signatures(options.rule, sweeps=not options.runs_only)
-        options.folder.write_bytes(pickle.dumps(found))
-        return 0
-    if options.step == "compile":
-        # Written by the step before, a child of the same process.
-        _compile_signatures(pickle.loads(options.folder.read_bytes()))  # noqa: S301
-        return 0
     try:
+        if options.step == "find":
+            found = _find_signatures(options.rule, sweeps=not options.runs_only)
+            options.folder.write_bytes(pickle.dumps(found))
+            return 0
+        if options.step == "compile":
+            # Written by the step before, a child of the same process.
+            _compile_signatures(pickle.loads(options.folder.read_bytes()))  # noqa: S301
+            return 0
         counts = warm_baselines(
             options.folder,
             options.baseline or [*BASELINES],

@@ -29,6 +29,8 @@ _SERVICE_LINK = re.compile(
     r"_SERVICE_(HOST|PORT(_[A-Z0-9_]+)?)=|_PORT(_\d+_(TCP|UDP|SCTP))?=\w+://|"
     r"_PORT_\d+_(TCP|UDP|SCTP)_(PROTO|PORT|ADDR)="
 )
+# After `max_run_seconds` work has this long to record its failure before its process is ended.
+HARD_LIMIT_GRACE_SECONDS = 30
 Executor = Literal["celery", "kubernetes", "inline"]
 LogFormat = Literal["console", "json"]
 Auth = Literal["auto", "token", "dangerously-open"]
@@ -64,8 +66,7 @@ class Settings:
     kubernetes_service_account : str
         As whom a Job's pod runs; no token of it is mounted.
     kubernetes_deadline_seconds : int
-        How long the Job of a run may take in all, waiting for a machine included; one of a sweep
-        may take 24 times that.
+        How long a Job may take in all; waiting for a machine, which is no failure, counts.
     kubernetes_interval_seconds : float
         How often Jobs and runs are compared.
     bind : str
@@ -137,7 +138,7 @@ class Settings:
     kubernetes_secret: str = "stock-backtest-secrets"  # noqa: S105  # its name
     kubernetes_config_map: str = "stock-backtest-config"
     kubernetes_service_account: str = "stock-backtest-worker"
-    kubernetes_deadline_seconds: int = 3600
+    kubernetes_deadline_seconds: int = 604_800
     kubernetes_interval_seconds: float = 2.0
     bind: str = "127.0.0.1:5000"
     allowed_hosts: str = ""

@@ -257,24 +257,29 @@ def build_local_sweep_spec(
     return pin_sweep_request(request, refs)
 
 
-def warm_sweep_kernels(names: Sequence[str] = ()) -> None:
+def warm_sweep_kernels(names: Sequence[str] = ()) -> list[str]:
     """Load, or compile once per machine, what sweeps of every registered rule, or of `names`, need.
 
     Computes two combinations of each on made-up bars: cheap once kernels are cached on disk.
+    Returns the rules that could not be computed.
     """
     n_bars = 300
     # [days] * [hours / day] * [seconds / hour] * [ns / second] = [ns]
     timestamps = np.arange(n_bars, dtype=np.int64) * 24 * 3600 * 1_000_000_000
     close = 100.0 + 10.0 * np.sin(np.arange(n_bars) / 5.0)
     loaded = build_bars(timestamps, close, close + 1.0, close - 1.0, close)
+    failed = []
     for rule in list_rules():
-        if names and rule.metadata.name not in names:
+        name = rule.metadata.name
+        if names and name not in names:
             continue
-        request = parse_sweep_request(
-            {"dataset": "WARM", "rule": rule.metadata.name, "trading": {"stop_loss": "off,0.05"}}
-        )
-        spec = build_local_sweep_spec(request, [("WARM", loaded[0])])
         try:
+            request = parse_sweep_request(
+                {"dataset": "WARM", "rule": name, "trading": {"stop_loss": "off,0.05"}}
+            )
+            spec = build_local_sweep_spec(request, [("WARM", loaded[0])])
             SweepEvaluator(spec, lambda _: loaded).evaluate(0, 2)
         except Exception:  # of a rule that somebody added: its own sweeps fail, others go on
-            log.exception("rule_not_warmed", rule=rule.metadata.name)
+            log.exception("rule_not_warmed", rule=name)
+            failed.append(name)
+    return failed

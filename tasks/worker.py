@@ -257,7 +257,7 @@ def warm_kernels() -> None:
     compute_made_up()
 
 
-def compute_made_up(names: tuple[str, ...] = (), *, sweeps: bool = True) -> None:
+def compute_made_up(names: tuple[str, ...] = (), *, sweeps: bool = True) -> tuple[str, ...]:
     """Compute rules on made-up bars for the sake of what is compiled.
 
     Parameters
@@ -266,6 +266,11 @@ def compute_made_up(names: tuple[str, ...] = (), *, sweeps: bool = True) -> None
         By default all rules.
     sweeps : bool
         Whether two combinations of each are computed, too.
+
+    Returns
+    -------
+    tuple of str
+        Rules that could not be computed. The log says why; their own runs will fail, others go on.
     """
     import numpy as np
 
@@ -280,13 +285,17 @@ def compute_made_up(names: tuple[str, ...] = (), *, sweeps: bool = True) -> None
     timestamps = np.arange(n_bars, dtype=np.int64) * 24 * 3600 * 1_000_000_000
     close = 100.0 + 10.0 * np.sin(np.arange(n_bars) / 5.0)
     bars, warnings = build_bars(timestamps, close, close + 1.0, close - 1.0, close)
+    failed: list[str] = []
     for rule in list_rules():
-        if names and rule.metadata.name not in names:
+        name = rule.metadata.name
+        if names and name not in names:
             continue
-        request = parse_run_request({"dataset": "WARM", "rule": rule.metadata.name})
         try:
+            request = parse_run_request({"dataset": "WARM", "rule": name})
             compute_run(build_local_run_spec(request, "WARM", bars), bars, warnings)
-        except Exception:  # of a rule that somebody added: its own runs fail, others go on
-            log.exception("rule_not_warmed", rule=rule.metadata.name)
+        except Exception:  # of a rule that somebody added
+            log.exception("rule_not_warmed", rule=name)
+            failed.append(name)
     if sweeps:
-        warm_sweep_kernels(names)
+        failed += warm_sweep_kernels(names)
+    return tuple(dict.fromkeys(failed))

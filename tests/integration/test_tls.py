@@ -9,12 +9,14 @@ import pytest
 import redis
 from kombu.exceptions import OperationalError
 
+from backtest.errors import InputError
 from storage.database import create_database
 from storage.errors import StorageUnavailable
 from storage.schema import current_revision
 from tasks.celery_app import create_celery_app
 from tasks.settings import Settings
 from tests.support.mariadb import MariaDbServer
+from tests.support.mysql_stub import run_mysql_stub
 from tests.support.tls import Authority, make_authority, tls_in_front
 from tests.support.valkey import run_valkey
 from webapp.rates import RateLimits
@@ -60,6 +62,28 @@ def test_a_database_of_another_authority_is_not_trusted(database_url: str, tmp_p
     with pytest.raises(StorageUnavailable):
         current_revision(engine)
     engine.dispose()
+
+
+def test_a_mysql_as_it_comes_is_told_the_password_through_its_own_tls(
+    authority: Authority,
+) -> None:
+    with run_mysql_stub(authority) as stub:
+        engine = create_database(f"mysql://user:secret@127.0.0.1:{stub.port}/name")
+        with pytest.raises(StorageUnavailable):  # it hangs up then
+            current_revision(engine)
+        engine.dispose()
+    assert stub.said
+    assert set(stub.said) == {(True, b"secret\0")}
+
+
+def test_a_mysql_without_tls_that_asks_for_a_whole_password_is_refused_with_the_remedy() -> None:
+    with run_mysql_stub(None) as stub:
+        engine = create_database(f"mysql://user:secret@127.0.0.1:{stub.port}/name")
+        with pytest.raises(InputError, match="switch its TLS on") as refused:
+            current_revision(engine)
+        engine.dispose()
+    assert "secret" not in str(refused.value)
+    assert (False, b"secret\0") not in stub.said
 
 
 def test_messages_and_limits_pass_through_tls(broker: tuple[str, str]) -> None:

@@ -7,6 +7,7 @@ does on a real server that has no machines.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import copy
 import json
@@ -238,12 +239,16 @@ class KubeApi:
             for _, job in sorted(self.store.jobs.items())
             if all(job["metadata"].get("labels", {}).get(key) == v for key, v in wanted.items())
         ]
-        start = int(query.get("continue") or 0)
+        token = query.get("continue")
+        if token and self.n_expired > 0:
+            self.n_expired -= 1
+            raise Refusal(410, "Expired", "The provided continue parameter is too old")
+        start = int(base64.urlsafe_b64decode(token).decode()) if token else 0
         size = min(int(query.get("limit") or self.page_limit), self.page_limit)
         page = found[start : start + size]
         metadata = {"resourceVersion": "1"}
         if start + size < len(found):
-            metadata["continue"] = str(start + size)
+            metadata["continue"] = base64.urlsafe_b64encode(str(start + size).encode()).decode()
         return {"kind": "JobList", "metadata": metadata, "items": copy.deepcopy(page)}
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from storage.store import Store
 from tasks.executors.kubernetes import KubernetesExecutor
+from tasks.executors.kubernetes.jobs import build_manifest, build_spec
 from tests.support.kube_api import NAMESPACE, KubeApi, run_kube_api
 from tests.support.kube_pods import KubeAdmin, PodPlayer, play_pods
 from tests.support.processes import wait_until
@@ -75,6 +76,19 @@ class KubePlatform:
             return not states & {"queued", "running"} and not left
 
         wait_until(is_settled, seconds, "runs end and their Jobs go")
+
+
+def get_api(platform: KubePlatform) -> KubeApi:
+    """Return the stand-in."""
+    assert platform.api is not None
+    return platform.api
+
+
+def build_job(platform: KubePlatform, run_id: str) -> dict[str, Any]:
+    """Return the manifest of a run's Job, of a run that need not be there."""
+    settings = platform.web.settings
+    spec = build_spec(settings, NAMESPACE, "run", run_id, fingerprint="f" * 64, n_bars=300)
+    return build_manifest(spec)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ disappears is told to end.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -144,13 +145,7 @@ class PodPlayer:
         # What a machine gives a process of its own; nothing of this test's settings.
         environ = {key: v for key, v in os.environ.items() if not key.startswith((PREFIX, "KUBE"))}
         environ |= self._overrides
-        for item in container["env"]:
-            reference = (item.get("valueFrom") or {}).get("secretKeyRef")
-            value = self._secrets[reference["key"]] if reference else item["value"]
-            environ[item["name"]] = value
-        index = pod["metadata"]["labels"].get("batch.kubernetes.io/job-completion-index")
-        if index is not None:
-            environ["JOB_COMPLETION_INDEX"] = index
+        environ |= {item["name"]: self._resolve(item, pod) for item in container["env"]}
         with self._log.open("ab") as stream:
             self.processes[name] = subprocess.Popen(
                 [sys.executable, "-m", self.module, *container["args"]],
@@ -160,6 +155,18 @@ class PodPlayer:
                 preexec_fn=build_child_guard(),
             )
         self._patch(name, {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]})
+
+    def _resolve(self, item: dict[str, Any], pod: dict[str, Any]) -> str:
+        """Return what a variable holds; the Job controller adds one that refers to a label."""
+        source = item.get("valueFrom") or {}
+        if "secretKeyRef" in source:
+            return self._secrets[source["secretKeyRef"]["key"]]
+        if "fieldRef" in source:
+            path = source["fieldRef"]["fieldPath"]
+            found = re.fullmatch(r"metadata\.(labels|annotations)\['(.+)'\]", path)
+            assert found is not None, path
+            return str(pod["metadata"][found[1]][found[2]])
+        return str(item["value"])
 
     def _report(self, name: str, code: int) -> bool:
         status = {

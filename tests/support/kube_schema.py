@@ -58,12 +58,44 @@ def find_invalid(job: dict[str, Any]) -> Iterator[str]:
     pod = spec["template"]["spec"]
     if pod.get("restartPolicy") not in ("Never", "OnFailure"):
         yield 'spec.template.spec.restartPolicy: Required value: valid values: "OnFailure", "Never"'
-    for rule in (spec.get("podFailurePolicy") or {}).get("rules", ()):
-        values = (rule.get("onExitCodes") or {}).get("values", [])
-        if values != sorted(set(values)):
-            yield "spec.podFailurePolicy.rules.onExitCodes.values: Invalid value: must be ordered"
-        if pod.get("restartPolicy") != "Never":
-            yield 'spec.podFailurePolicy: only "Never" is supported as restartPolicy'
+    yield from _find_invalid_rules(spec, pod)
+    for container in pod["containers"]:
+        path = f"spec.template.spec.containers[{container['name']}].resources.requests"
+        resources = container.get("resources") or {}
+        for what, wanted in (resources.get("requests") or {}).items():
+            most = (resources.get("limits") or {}).get(what)
+            if most is not None and _read_quantity(wanted) > _read_quantity(most):
+                yield f"{path}: Invalid value: must be less than or equal to {what} limit of {most}"
+
+
+def _find_invalid_rules(spec: dict[str, Any], pod: dict[str, Any]) -> Iterator[str]:
+    path = "spec.podFailurePolicy.rules"
+    names = {container["name"] for container in pod["containers"]}
+    rules = (spec.get("podFailurePolicy") or {}).get("rules", ())
+    if rules and pod.get("restartPolicy") != "Never":
+        yield 'spec.podFailurePolicy: only "Never" is supported as restartPolicy'
+    for idx, rule in enumerate(rules):
+        where = f"{path}[{idx}]"
+        if rule["action"] not in ("FailJob", "Ignore", "Count"):
+            yield f"{where}.action: Unsupported value"
+        if ("onExitCodes" in rule) == ("onPodConditions" in rule):
+            yield f"{where}: specifying one of OnExitCodes and OnPodConditions is required"
+        for condition in rule.get("onPodConditions", ()):
+            if condition.get("status") not in ("True", "False", "Unknown"):
+                yield f"{where}.onPodConditions.status: Required value"
+        codes = rule.get("onExitCodes") or {"values": []}
+        if codes["values"] != sorted(set(codes["values"])):
+            yield f"{where}.onExitCodes.values: Invalid value: must be ordered"
+        if codes.get("operator") == "In" and 0 in codes["values"]:
+            yield f"{where}.onExitCodes.values: Invalid value: 0: must not be 0 for the In operator"
+        if codes.get("containerName", next(iter(names))) not in names:
+            yield f"{where}.onExitCodes.containerName: Invalid value: must be one of the container"
+
+
+def _read_quantity(text: str) -> float:
+    found = re.fullmatch(r"(\d+)(m|Mi|Gi)?", text)
+    assert found is not None, text
+    return int(found[1]) * {None: 1, "m": 1e-3, "Mi": 2**20, "Gi": 2**30}[found[2]]
 
 
 def find_violations(pod: dict[str, Any]) -> list[str]:

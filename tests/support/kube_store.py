@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -10,6 +11,9 @@ from typing import Any
 from tests.support.kube_schema import find_violations
 
 FINISHED = ("Succeeded", "Failed")
+_INDEX = "batch.kubernetes.io/job-completion-index"
+# What a controller says as soon as it has decided; `Complete` or `Failed` follow the last pod.
+_DECISIONS = {"Complete": "SuccessCriteriaMet", "Failed": "FailureTarget"}
 
 
 class KubeStore:
@@ -133,7 +137,13 @@ class KubeStore:
         name = f"{metadata['name']}-{idx}-{uuid.uuid4().hex[:5]}"
         labels = {**spec.get("metadata", {}).get("labels", {})}
         labels["batch.kubernetes.io/job-name"] = metadata["name"]
-        labels["batch.kubernetes.io/job-completion-index"] = str(idx)
+        pod = copy.deepcopy(spec["spec"])
+        if job["spec"].get("completionMode") == "Indexed":
+            labels[_INDEX] = str(idx)
+            place = {"fieldRef": {"apiVersion": "v1", "fieldPath": f"metadata.labels['{_INDEX}']"}}
+            for container in pod["containers"]:
+                variables = container.setdefault("env", [])
+                variables.append({"name": "JOB_COMPLETION_INDEX", "valueFrom": place})
         self.pods[name] = {
             "apiVersion": "v1",
             "kind": "Pod",
@@ -144,14 +154,16 @@ class KubeStore:
                 "uid": str(uuid.uuid4()),
                 "ownerReferences": [{"kind": "Job", "uid": metadata["uid"]}],
             },
-            "spec": spec["spec"],
+            "spec": pod,
             "status": {"phase": "Pending"},
         }
         self.stamp(self.pods[name])
 
     def _count_failure(self, job: dict[str, Any], pod: dict[str, Any]) -> None:
         spec, status = job["spec"], job["status"]
-        for rule in (spec.get("podFailurePolicy") or {}).get("rules", ()):
+        # A failure that does not count is waited after like any other.
+        status["retryAfter"] = format_time(self.now + timedelta(seconds=self.retry_seconds))
+        for number, rule in enumerate((spec.get("podFailurePolicy") or {}).get("rules", ())):
             action = _match_rule(rule, pod)
             if action == "Ignore":
                 return
@@ -162,11 +174,10 @@ class KubeStore:
                     "Failed",
                     "PodFailurePolicy",
                     f"Container job for pod {self.namespace}/{pod['metadata']['name']} failed with "
-                    f"exit code {code} matching FailJob rule at index 1",
+                    f"exit code {code} matching FailJob rule at index {number}",
                 )
                 return
         status["failed"] = status.get("failed", 0) + 1
-        status["retryAfter"] = format_time(self.now + timedelta(seconds=self.retry_seconds))
         if status["failed"] > spec.get("backoffLimit", 6):
             self._finish(
                 job, "Failed", "BackoffLimitExceeded", "Job has reached the specified backoff limit"
@@ -177,14 +188,15 @@ class KubeStore:
             if is_owned(pod, job) and pod["status"]["phase"] not in FINISHED:
                 del self.pods[name]  # its process is told to end
         job["status"] |= {"active": 0, "ready": 0}
-        job["status"].setdefault("conditions", []).append(
+        job["status"].setdefault("conditions", []).extend(
             {
-                "type": kind,
+                "type": name,
                 "status": "True",
                 "reason": reason,
                 "message": message,
                 "lastTransitionTime": format_time(self.now),
             }
+            for name in (_DECISIONS[kind], kind)
         )
         self.stamp(job)
 
@@ -206,7 +218,7 @@ def read_exit_code(pod: dict[str, Any]) -> int:
 
 
 def read_index(pod: dict[str, Any]) -> int:
-    return int(pod["metadata"]["labels"]["batch.kubernetes.io/job-completion-index"])
+    return int(pod["metadata"]["labels"].get(_INDEX, 0))
 
 
 def is_owned(pod: dict[str, Any], job: dict[str, Any]) -> bool:

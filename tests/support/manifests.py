@@ -43,17 +43,17 @@ def parse(text: str) -> list[Manifest]:
     return [item for item in yaml.load_all(text, Loader=yaml.CSafeLoader) if item]
 
 
-def build_with(folder: Path, *components: str) -> list[Manifest]:
-    """Return the base with more components, as an overlay written into `folder` would be."""
+def build_with(folder: Path, *components: str, overlay: str = "production") -> list[Manifest]:
+    """Return an overlay with more components, as one written into `folder` would be."""
     copy = folder / "k8s"
     subprocess.run(["cp", "-r", str(ROOT / "k8s"), str(copy)], check=True)
-    overlay = copy / "overlays" / "production" / "kustomization.yaml"
-    lines = overlay.read_text()
+    file = copy / "overlays" / overlay / "kustomization.yaml"
+    lines = file.read_text().replace("#components:\n", "components:\n")
     for name in components:
         assert f"#  - ../../components/{name}\n" in lines
         lines = lines.replace(f"#  - ../../components/{name}\n", f"  - ../../components/{name}\n")
-    overlay.write_text(lines)
-    return parse(_build(str(overlay.parent)))
+    file.write_text(lines)
+    return parse(_build(str(file.parent)))
 
 
 def list_pods(objects: list[Manifest]) -> Iterator[tuple[str, Manifest]]:

@@ -17,6 +17,7 @@ from tasks.executors.kubernetes.jobs import (
     compute_completions,
     compute_instance,
     compute_memory,
+    count_held_bars,
 )
 from tasks.executors.kubernetes.verdicts import JobView, Verdict, format_age, judge, read_job
 from tasks.settings import Settings
@@ -52,6 +53,7 @@ ANNOTATIONS = {
     "stock-backtest/kind": "run",
     "stock-backtest/fingerprint": FINGERPRINT,
     "stock-backtest/restarts": "0",
+    "stock-backtest/image": "registry.example/stock-backtest:1.2.3",
 }
 POD = {
     "restartPolicy": "Never",
@@ -128,6 +130,14 @@ def test_the_manifest_of_a_run_is_this() -> None:
                         "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
                     },
                     {
+                        "action": "Ignore",
+                        "onExitCodes": {
+                            "containerName": "job",
+                            "operator": "In",
+                            "values": [3, 143],
+                        },
+                    },
+                    {
                         "action": "FailJob",
                         "onExitCodes": {
                             "containerName": "job",
@@ -153,7 +163,7 @@ def test_a_sweep_is_one_indexed_job_whose_pods_share_it() -> None:
     job = build_manifest(spec)
     wanted = ("completions", "parallelism", "completionMode", "backoffLimit")
     assert [job["spec"][name] for name in wanted] == [12, 12, "Indexed", 24]
-    assert job["spec"]["activeDeadlineSeconds"] == 24 * 3600
+    assert job["spec"]["activeDeadlineSeconds"] == 7 * 24 * 3600
     [container] = job["spec"]["template"]["spec"]["containers"]
     assert container["args"] == ["job", "--sweep", RUN_ID]
     assert "stock-backtest/run-id" not in job["metadata"]["labels"]
@@ -163,7 +173,14 @@ def test_a_sweep_is_one_indexed_job_whose_pods_share_it() -> None:
 def test_an_api_server_has_nothing_against_a_manifest(kind: Any) -> None:
     settings = Settings(database_url="sqlite:////x/y.db", kubernetes_image="x:1.2.3")
     spec = build_spec(
-        settings, "ns", kind, RUN_ID, fingerprint=FINGERPRINT, n_bars=10, completions=9999
+        settings,
+        "ns",
+        kind,
+        RUN_ID,
+        fingerprint=FINGERPRINT,
+        n_bars=10,
+        n_positions=100_000_000,
+        completions=9999,
     )
     job = build_manifest(spec)
     assert list(find_unknown(job)) == []
@@ -175,6 +192,25 @@ def test_memory_grows_with_the_bars_and_pods_with_the_chunks() -> None:
     assert compute_memory(0) == 320
     assert compute_memory(5_000_000) == 64 * math.ceil((320 + 5_000_000 * 400 / 2**20) / 64)
     assert [compute_completions(n, 4) for n in (0, 1, 8, 9, 32, 1000)] == [1, 1, 1, 2, 4, 4]
+    # As many as stay loaded, or the longest alone.
+    assert [count_held_bars(n) for n in ([], [9, 5], [600_000] * 9, [5_000_000, 1])] == [
+        0,
+        14,
+        700_000,
+        5_000_000,
+    ]
+
+
+def test_what_the_analysis_of_a_large_sweep_writes_has_room_on_the_disk() -> None:
+    """A page of a file in memory that is full ends the process that touches it."""
+    settings = Settings(database_url="sqlite:////x/y.db", kubernetes_image="x:1.2.3")
+    large = build_spec(settings, "ns", "sweep", RUN_ID, fingerprint="", n_bars=9, n_positions=10**8)
+    [volume] = build_manifest(large)["spec"]["template"]["spec"]["volumes"]
+    assert set(volume["emptyDir"]) == {"sizeLimit"}
+    # Random search: values and points, both again in order of points, and a byte for a level.
+    assert int(volume["emptyDir"]["sizeLimit"].removesuffix("Mi")) * 2**20 >= 10**8 * (
+        4 * 8 + 8 + 1
+    )
 
 
 def test_a_database_has_one_name_whoever_asks_with_whatever_password() -> None:
@@ -259,13 +295,39 @@ def test_a_job_and_its_work_call_for(seen: JobView, standing: Any, action: str) 
     assert judge(seen, standing, 3).action == action
 
 
+@pytest.mark.parametrize(
+    ("seen", "standing", "action"),
+    [
+        (view("waiting", age_seconds=30.0, image="x:1.2.2"), stands("queued"), "renew"),
+        (view("waiting", age_seconds=30.0, image="x:1.2.3"), stands("queued"), "say"),
+        (view("waiting", age_seconds=3.0, image="x:1.2.2"), stands("queued"), "keep"),
+        (view("active", age_seconds=30.0, image="x:1.2.2"), stands("queued"), "keep"),
+        (view("waiting", age_seconds=30.0, image="x:1.2.2"), stands("running"), "keep"),
+        (
+            view("waiting", age_seconds=30.0, image="x:1.2.2", kind="sweep"),
+            stands("running"),
+            "renew",
+        ),
+        (view("waiting", age_seconds=30.0, image="x:1.2.2"), stands("cancelled"), "delete"),
+        (view("active", leaving_seconds=60.0), stands("queued"), "keep"),
+        (view("active", leaving_seconds=100.0), stands("queued"), "renew"),
+        (view("active", leaving_seconds=100.0), stands("running"), "keep"),  # a lease to end first
+        (view("active", leaving_seconds=100.0, kind="sweep"), stands("running"), "renew"),
+    ],
+)
+def test_what_waits_for_pods_that_have_no_chance_is_made_anew(
+    seen: JobView, standing: Any, action: str
+) -> None:
+    assert judge(seen, standing, 3, "x:1.2.3").action == action
+
+
 def test_a_failure_and_a_wait_say_what_kubernetes_says() -> None:
     failed = view("failed", reason="DeadlineExceeded", message="Job was active too long")
     assert judge(failed, stands("queued"), 3) == Verdict(
         "fail", "its Kubernetes Job failed (DeadlineExceeded: Job was active too long)"
     )
     waiting = judge(view("waiting", age_seconds=130.0), stands("queued"), 3)
-    assert waiting.text == "no pod has started for 2 min; see the Job's events"
+    assert waiting.text == "no pod at work for 2 min; see the Job's events"
     assert [format_age(s) for s in (0, 12, 59, 61, 700, 4000)] == [
         "0 s",
         "10 s",
@@ -283,6 +345,8 @@ def test_a_failure_and_a_wait_say_what_kubernetes_says() -> None:
         ({"active": 1, "ready": 0}, "waiting"),
         ({"active": 1, "ready": 1}, "active"),
         ({"active": 0, "failed": 1}, "active"),  # between two pods
+        ({"active": 0, "terminating": 1}, "active"),
+        ({"active": 1, "terminating": 1}, "active"),
         ({"conditions": [{"type": "Failed", "status": "True", "reason": "R"}]}, "failed"),
         ({"conditions": [{"type": "Failed", "status": "False"}]}, "waiting"),
         ({"conditions": [{"type": "FailureTarget", "status": "True"}], "failed": 1}, "active"),
@@ -295,5 +359,6 @@ def test_a_job_is_read(status: dict[str, Any], phase: str) -> None:
     seen = read_job(document, datetime(2026, 11, 28, 12, 1, tzinfo=UTC))
     assert seen is not None
     assert (seen.phase, seen.age_seconds, seen.work_id) == (phase, 60.0, RUN_ID)
+    assert seen.is_leaving is (status == {"active": 0, "terminating": 1})
     document["metadata"]["labels"] = {"app.kubernetes.io/managed-by": "stock-backtest"}
     assert read_job(document) is None

@@ -158,7 +158,7 @@ def test_only_the_page_may_do_anything_and_that_is_four_verbs_on_jobs(
     assert [item for item in objects if item["kind"].startswith("Cluster")] == []
     roles = [item for item in objects if item["kind"] == "Role"]
     bindings = [item for item in objects if item["kind"] == "RoleBinding"]
-    if not any(item["kind"] == "ServiceAccount" for item in objects):
+    if not any(item["kind"] == "Deployment" for item in objects):
         assert roles == bindings == []
         return
     (role,), (binding,) = roles, bindings
@@ -183,8 +183,18 @@ def test_only_the_page_gets_a_token(objects: list[Manifest]) -> None:
     for name, pod in list_pods(objects):
         is_web = name == "Deployment/stock-backtest-web"
         assert pod["automountServiceAccountToken"] is is_web, name
-        account = "stock-backtest-web" if is_web else "stock-backtest-worker"
-        assert pod["serviceAccountName"] == account, name
+        account = pod["serviceAccountName"]
+        assert (account == "stock-backtest-web") is is_web, name
+
+
+def test_what_a_pod_needs_to_start_is_applied_with_it(objects: list[Manifest]) -> None:
+    """Without its account no pod is ever made; without its map it never starts."""
+    there = {(item["kind"], item["metadata"]["name"]) for item in objects}
+    for name, pod in list_pods(objects):
+        assert ("ServiceAccount", pod["serviceAccountName"]) in there, name
+    for name, container in list_containers(objects):
+        for source in container.get("envFrom", []):
+            assert ("ConfigMap", source["configMapRef"]["name"]) in there, name
 
 
 def test_services_put_nothing_into_the_environment_that_looks_like_a_setting(
@@ -278,6 +288,38 @@ def _list_components(selector: Manifest) -> Iterator[str]:
             yield from expression["values"]
 
 
+def test_every_edge_to_a_server_inside_has_its_other_end(tmp_path: Path) -> None:
+    """Whoever may reach out to the broker or the database is let in there, and so is KEDA."""
+    objects = build_with(tmp_path, "keda", overlay="dev")
+    policies = [item["spec"] for item in objects if item["kind"] == "NetworkPolicy"]
+    for server, port in (("mariadb", 3306), ("valkey", 6379)):
+        out = {
+            component
+            for spec in policies
+            for rule in spec.get("egress", [])
+            if {"protocol": "TCP", "port": port} in rule["ports"]
+            for component in _list_components(spec["podSelector"])
+        }
+        sources = [
+            source
+            for spec in policies
+            if spec["podSelector"].get("matchLabels") == {"app.kubernetes.io/name": server}
+            for rule in spec.get("ingress", [])
+            if {"protocol": "TCP", "port": port} in rule["ports"]
+            for source in rule["from"]
+        ]
+        inside = [s["podSelector"] for s in sources if "namespaceSelector" not in s]
+        assert {c for selector in inside for c in _list_components(selector)} == out
+        keda = [s for s in sources if "namespaceSelector" in s]
+        wanted = [
+            {
+                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "keda"}},
+                "podSelector": {"matchLabels": {"app": "keda-operator"}},
+            }
+        ]
+        assert keda == (wanted if server == "valkey" else [])
+
+
 def test_probes_name_a_host_that_the_page_answers_to(production: list[Manifest]) -> None:
     probes = [
         (name, kind, container[kind])
@@ -336,8 +378,7 @@ def test_selectors_find_the_pods_that_they_are_for(objects: list[Manifest]) -> N
 
 def test_the_schemas_job_ends_and_is_not_started_again_by_its_pod() -> None:
     for overlay in ("dev", "production"):
-        (job,) = build_overlay(f"{overlay}/schema")
-        assert job["kind"] == "Job"
+        (job,) = [item for item in build_overlay(f"{overlay}/schema") if item["kind"] == "Job"]
         assert job["spec"]["template"]["spec"]["restartPolicy"] == "Never"
         assert job["spec"]["ttlSecondsAfterFinished"] == 86400
         assert job["spec"]["activeDeadlineSeconds"] > 0

@@ -19,6 +19,15 @@ import orjson
 import urllib3
 
 from backtest.errors import InputError
+from tasks.executors.kubernetes.answers import (
+    ClusterDenied,
+    ClusterRefused,
+    ClusterUnavailable,
+    ListExpired,
+    read_retry_after,
+    read_warnings,
+    translate,
+)
 from tasks.executors.kubernetes.lean_client import load_client
 from tasks.settings import PREFIX, Settings
 
@@ -31,41 +40,9 @@ _PAGE = 500
 _MAX_RELISTS = 3
 _FIRST_WAIT_SECONDS, _MAX_WAIT_SECONDS = 0.1, 5.0
 # After its restart an API server may deny what it allows: rights are not loaded yet.
-_DENIALS = 2
+_DENIALS, _DENIAL_SECONDS = 2, 0.5
 # Of a request for a person, who waits; and of whatever goes on in the background.
 IMPATIENT, PATIENT = 2.0, 15.0
-_WARNING = re.compile(r'^\s*\d{3}\s+\S+\s+"(?P<text>(?:[^"\\]|\\.)*)"')
-
-
-class ClusterError(Exception):
-    """The API server did not do what it was asked; the message is one line for an operator.
-
-    `brief` is what fits on a run that waits for it.
-    """
-
-    brief = "waits for Kubernetes; the web tier's log says why"
-
-
-class ClusterUnavailable(ClusterError):
-    """It cannot be reached, is overloaded or broken: trying later may help."""
-
-    brief = "waits for the Kubernetes API server, which does not answer"
-
-
-class ClusterDenied(ClusterError):
-    """It does not know us, or does not let us: somebody has to change a rule."""
-
-    brief = "waits: Kubernetes lets us create no Jobs; see the web log"
-
-
-class ClusterRefused(ClusterError):
-    """It does not take what we send: somebody has to change a setting, or us."""
-
-    brief = "waits: Kubernetes refuses its Job; see the web log"
-
-
-class _Expired(Exception):
-    """The list changed too much between two of its pages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +128,7 @@ class Cluster:
         answer = self._call("create", operation, self._namespace, patience=patience, **arguments)
         if answer is None:
             return Creation(created=False)
-        return Creation(created=True, warnings=_read_warnings(answer.headers))
+        return Creation(created=True, warnings=read_warnings(answer.headers))
 
     def get(self, name: str, *, patience: float = PATIENT) -> dict[str, Any] | None:
         """Return a Job, or None."""
@@ -164,7 +141,7 @@ class Cluster:
         for _ in range(_MAX_RELISTS):
             try:
                 return self._list_pages(selector, patience)
-            except _Expired:
+            except ListExpired:
                 continue
         raise ClusterUnavailable("the list of Jobs changes faster than it can be read")
 
@@ -285,12 +262,15 @@ class Cluster:
 
         Raises
         ------
-        ClusterError, _Expired
+        ClusterError, ListExpired
         """
         patience = options.pop("patience")
         deadline = time.monotonic() + patience
         timeout = _CONNECT_SECONDS, min(_READ_SECONDS, 2 * patience)
         assert self._client is not None  # noqa: S101  # connected by whoever has an operation
+        # The latter of a token or certificate that is read anew.
+        lost: tuple[type[Exception], ...]
+        lost = (urllib3.exceptions.HTTPError, *self._client.config_errors)
         wait, n_denied = _FIRST_WAIT_SECONDS, 0
         while True:
             least = 0.0
@@ -302,7 +282,7 @@ class Cluster:
                 self.last_answer = time.monotonic()
                 return answer
             except self._client.api_exception as error:
-                trouble = self._translate(verb, error)
+                trouble = translate(verb, error, self._namespace)
                 if trouble is None:
                     self.last_answer = time.monotonic()
                     return None
@@ -310,90 +290,17 @@ class Cluster:
                     n_denied += 1
                     if n_denied >= _DENIALS:
                         raise trouble from error
+                    least = _DENIAL_SECONDS
                 elif not isinstance(trouble, ClusterUnavailable):
                     raise trouble from error
-                least = _read_retry_after(error)
-            except (urllib3.exceptions.HTTPError, OSError) as error:
+                least = max(least, read_retry_after(error))
+            except lost as error:
                 trouble = ClusterUnavailable(f"the API server cannot be reached: {_name(error)}")
             pause = max(least, wait * random.uniform(0.5, 1.5))  # noqa: S311  # jitter
             if time.monotonic() + pause > deadline:
                 raise trouble
             time.sleep(pause)
             wait = min(2 * wait, _MAX_WAIT_SECONDS)
-
-    def _translate(self, verb: str, error: Any) -> ClusterError | None:
-        """Return our error for the API server's, or None where it only says what is the case."""
-        status = int(error.status or 0)
-        reason, message = _read_status(error.body)
-        if status == 404:
-            if verb in ("create", "list"):
-                where = f"namespace {self._namespace}"
-                return ClusterRefused(
-                    f"there is no {where} to create Jobs in; check {PREFIX}KUBERNETES_NAMESPACE"
-                )
-            return None
-        if status == 409:
-            if verb == "create" and reason != "AlreadyExists":
-                return ClusterUnavailable(f"the API server has a conflict: {message}")
-            return None  # there already; or, of a deletion, another one of that name
-        if status == 410:
-            raise _Expired from error
-        if status in (401, 403):
-            return self._describe_denial(verb, status, message)
-        if status == 429 or status >= 500 or status == 0:
-            return ClusterUnavailable(f"the API server answers {status}: {message or error.reason}")
-        return ClusterRefused(f"the API server refuses to {verb} a Job ({status}): {message}")
-
-    def _describe_denial(self, verb: str, status: int, message: str) -> ClusterDenied:
-        if status == 401:
-            return ClusterDenied(
-                "the API server does not know the token of this service account (401); mount one "
-                "that is valid"
-            )
-        found = re.search(r'User "(?P<user>[^"]*)" cannot', message)
-        if found is None:  # a quota, a namespace that goes, an admission rule: its own words
-            return ClusterDenied(f"the API server does not let us {verb} a Job: {message}")
-        user = found["user"]
-        if user == "system:anonymous":
-            return ClusterDenied(
-                "the API server sees no token of ours (system:anonymous); mount the service "
-                "account's token"
-            )
-        return ClusterDenied(
-            f"{user} may not {verb} Jobs in namespace {self._namespace}: its Role needs apiGroups "
-            f"[batch], resources [jobs], verbs [{verb}]"
-        )
-
-
-def _read_status(body: Any) -> tuple[str, str]:
-    """Return reason and message of a Status document, in one line."""
-    try:
-        document = orjson.loads(body or b"{}")
-    except orjson.JSONDecodeError:
-        text = body.decode("utf-8", "replace") if isinstance(body, bytes) else str(body)
-        return "", " ".join(text.split())[:200]
-    if not isinstance(document, dict):
-        return "", ""
-    message = " ".join(str(document.get("message") or "").split())
-    return str(document.get("reason") or ""), message[:500]
-
-
-def _read_retry_after(error: Any) -> float:
-    text = (error.headers or {}).get("Retry-After", "") if error.headers is not None else ""
-    try:
-        return max(0.0, float(text))
-    except ValueError:
-        return 0.0
-
-
-def _read_warnings(headers: Any) -> tuple[str, ...]:
-    """Return the texts of `Warning` headers, which look like ``299 - "text"`` (RFC 7234, 5.5)."""
-    found = []
-    for line in headers.getlist("Warning") if hasattr(headers, "getlist") else ():
-        match = _WARNING.match(line)
-        text = match["text"].replace('\\"', '"') if match else line
-        found.append(" ".join(text.split()))
-    return tuple(found)
 
 
 def _name(error: BaseException) -> str:

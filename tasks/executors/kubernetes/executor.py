@@ -10,21 +10,21 @@ import threading
 import time
 import uuid
 from collections import OrderedDict
+from functools import partial
 from typing import TYPE_CHECKING
 
 from backtest.errors import FieldError, InputError
 from storage.errors import SchemaError, StorageUnavailable
+from tasks.executors.kubernetes.answers import ClusterDenied, ClusterError, ClusterUnavailable
 from tasks.executors.kubernetes.cluster import (
     IMPATIENT,
     PATIENT,
     Cluster,
-    ClusterDenied,
-    ClusterError,
-    ClusterUnavailable,
     check_access,
     has_access,
 )
 from tasks.executors.kubernetes.jobs import (
+    JobSpec,
     build_job_name,
     build_manifest,
     build_selector,
@@ -32,6 +32,7 @@ from tasks.executors.kubernetes.jobs import (
     check_image,
     compute_completions,
     compute_instance,
+    count_held_bars,
 )
 from tasks.executors.kubernetes.lean_client import check_client
 from tasks.executors.kubernetes.reconcile import Reconciler, ReconcileReport, bind_work
@@ -41,6 +42,7 @@ from tasks.settings import PREFIX, Settings
 
 if TYPE_CHECKING:
     from storage.store import Store
+    from storage.sweep_records import SweepRecord
 
 log = get_logger(__name__)
 
@@ -94,6 +96,7 @@ class KubernetesExecutor:
         self._ended: OrderedDict[tuple[WorkKind, str], bool] = OrderedDict()
         # Of Jobs that were deleted and whose name was not free at once.
         self._restarts: dict[str, int] = {}
+        self._leaving: dict[str, float] = {}  # see `Reconciler`
         self._wake = threading.Event()
         self._is_started = False
 
@@ -172,37 +175,14 @@ class KubernetesExecutor:
         ------
         ClusterError, StorageUnavailable
         """
-        fingerprint, n_bars, completions = "", 0, 1
-        if kind == "run":
-            run = store.runs.get(work_id)
-            if run is None:
-                return False
-            fingerprint, n_bars = run.fingerprint, int(run.spec["dataset"]["n_bars"])
-        elif kind == "sweep":
-            sweep = store.sweeps.get(work_id)
-            if sweep is None:
-                return False
-            fingerprint = sweep.fingerprint
-            n_bars = sweep.n_bars * len(sweep.spec["datasets"])
-            if sweep.method != "adaptive":  # whose batches follow from each other
-                known = store.sweeps.find_rate(sweep.rule)
-                rate = _ASSUMED_RATE if known is None else known[0] * known[1] / sweep.n_bars
-                completions = self._count_pods(sweep.n_positions, rate)
-        spec = build_spec(
-            self._settings,
-            self.cluster.namespace,
-            kind,
-            work_id,
-            fingerprint=fingerprint,
-            n_bars=n_bars,
-            completions=completions,
-            restarts=restarts,
-        )
+        spec = self._find_spec(store, kind, work_id, restarts)
+        if spec is None:
+            return False
         creation = self.cluster.create(build_manifest(spec), patience=patience)
         self._trouble = None
         if not creation.created:
             return False
-        log.info("job_created", job=spec.name, completions=completions, restarts=restarts)
+        log.info("job_created", job=spec.name, completions=spec.completions, restarts=restarts)
         for text in creation.warnings:
             log.warning("job_warning", job=spec.name, warning=text)
         if creation.warnings:
@@ -213,11 +193,39 @@ class KubernetesExecutor:
                 store.sweeps.note_sweep_waiting(work_id, text)
         return True
 
-    def _count_pods(self, n_positions: int, rate: float) -> int:
+    def _find_spec(
+        self, store: Store, kind: WorkKind, work_id: str, restarts: int
+    ) -> JobSpec | None:
+        """Look up how large stored work is; None if there is no such work."""
+        build = partial(build_spec, self._settings, self.cluster.namespace, kind, work_id)
+        if kind == "run":
+            run = store.runs.get(work_id)
+            if run is None:
+                return None
+            n_bars = int(run.spec["dataset"]["n_bars"])
+            return build(fingerprint=run.fingerprint, n_bars=n_bars, restarts=restarts)
+        query = store.sweeps.get_query(work_id) if kind == "query" else None
+        sweep = store.sweeps.get(query.sweep_id if query else work_id)
+        if sweep is None:
+            return None
+        is_query = query is not None
+        return build(
+            fingerprint="" if is_query else sweep.fingerprint,
+            n_bars=count_held_bars([int(item["n_bars"]) for item in sweep.spec["datasets"]]),
+            n_positions=sweep.n_positions,
+            completions=1 if is_query else self._count_pods(store, sweep),
+            restarts=restarts,
+        )
+
+    def _count_pods(self, store: Store, sweep: SweepRecord) -> int:
         from tasks.sweep_queue import plan_chunks
 
+        if sweep.method == "adaptive":  # its batches follow from each other
+            return 1
+        known = store.sweeps.find_rate(sweep.rule)
+        rate = _ASSUMED_RATE if known is None else known[0] * known[1] / sweep.n_bars
         parallelism = self._settings.kubernetes_parallelism
-        n_chunks = len(plan_chunks(0, n_positions, rate, parallelism).stops)
+        n_chunks = len(plan_chunks(0, sweep.n_positions, rate, parallelism).stops)
         return compute_completions(n_chunks, parallelism)
 
     # -- putting right --------------------------------------------------------------------------
@@ -259,21 +267,25 @@ class KubernetesExecutor:
         reconciler = self._build_reconciler(store)
         for kind, work_id in waiting:
             standing = reconciler.find_standings(kind, [work_id]).get(work_id)
-            if standing is not None and not standing.is_settled:
-                with self._lock:
-                    self._ended.pop((kind, work_id), None)  # seen too early; the loop sees it later
-                continue
-            with bind_work(kind, work_id):
-                # A failed one stays for a day.
-                if standing is None or standing.state != "failed":
-                    name = build_job_name(kind, work_id)
-                    if self.cluster.delete(name, patience=IMPATIENT):
-                        log.info("job_deleted", job=name)
+            is_seen_to = standing is None or standing.is_settled  # else the loop sees it later
+            # A failed one stays for a day.
+            if is_seen_to and (standing is None or standing.state != "failed"):
+                try:
+                    self._delete_job(kind, work_id)
+                except ClusterDenied:
+                    return  # the pass says so; it has other things to do as well
             with self._lock:
-                if standing is not None and standing.state == "paused":
-                    self._ended.pop((kind, work_id), None)  # it may go on, and end again
-                else:
+                # What is paused may go on, and end again.
+                if is_seen_to and (standing is None or standing.state != "paused"):
                     self._ended[kind, work_id] = True
+                else:
+                    self._ended.pop((kind, work_id), None)
+
+    def _delete_job(self, kind: WorkKind, work_id: str) -> None:
+        name = build_job_name(kind, work_id)
+        with bind_work(kind, work_id):
+            if self.cluster.delete(name, patience=IMPATIENT):
+                log.info("job_deleted", job=name)
 
     def build_selector(self) -> str:
         """Return what selects the Jobs of this platform."""
@@ -289,7 +301,7 @@ class KubernetesExecutor:
                 store.runs.mark_sent(work_id)
             return created
 
-        return Reconciler(self.cluster, store, self._settings, send)
+        return Reconciler(self.cluster, store, self._settings, send, self._leaving)
 
     # -- the background of a web process --------------------------------------------------------
 
@@ -322,8 +334,7 @@ class KubernetesExecutor:
                 if time.monotonic() >= next_pass:
                     next_pass = time.monotonic() + interval
                     if store.leases.acquire(_LEASE, holder, turn_seconds):
-                        self.reconcile(store)
-                        self._trouble = None
+                        self._note_pass(self.reconcile(store))
             except (ClusterError, StorageUnavailable, SchemaError) as error:
                 if isinstance(error, ClusterError):
                     self._note_trouble(error)
@@ -370,6 +381,14 @@ class KubernetesExecutor:
     def describe_log(self, kind: WorkKind, work_id: str) -> str:
         """Name the command that shows a Job's log."""
         return f"`kubectl logs job/{build_job_name(kind, work_id)}` shows it"
+
+    def _note_pass(self, report: ReconcileReport) -> None:
+        """Know what a pass was denied; new work is refused only where no Job can be created."""
+        trouble = report.trouble
+        if isinstance(trouble, ClusterDenied) and report.refused and not report.created:
+            self._note_trouble(trouble)
+        elif trouble is None or not report.created:
+            self._trouble = trouble
 
     def _note_trouble(self, error: ClusterError) -> None:
         seconds = _AWAY_SECONDS if isinstance(error, ClusterUnavailable) else _DENIED_SECONDS

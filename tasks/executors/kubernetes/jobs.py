@@ -10,13 +10,14 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy.engine import make_url
 
 from tasks.executors.port import WorkKind
-from tasks.job_exits import EXIT_BAD_INPUT, EXIT_FAILED
+from tasks.job_exits import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_TERMINATED, EXIT_UNREACHABLE
 from tasks.settings import PREFIX, Settings
 
 PREFIX_LABEL = "stock-backtest"
@@ -25,18 +26,23 @@ LABEL_RUN = f"{PREFIX_LABEL}/run-id"
 LABEL_INSTANCE = f"{PREFIX_LABEL}/instance"
 LABEL_FINGERPRINT = f"{PREFIX_LABEL}/fingerprint"
 ANNOTATION_RESTARTS = f"{PREFIX_LABEL}/restarts"
+ANNOTATION_IMAGE = f"{PREFIX_LABEL}/image"
 
 TTL_SECONDS = 86_400
 GRACE_SECONDS = 30
-# A pod that ends without a verdict is started again: 10 s later, then 20, 40, ... A database may be
-# away for ten minutes.
+# A pod that ends without a verdict is started again: 10 s later, then 20, 40, ...
 _RETRIES = 6
-_SWEEP_DEADLINE_FACTOR = 24
 _USER = 10001
+_CONTAINER = "job"
 # A run of a few thousand bars with its charts, and what each bar adds: its columns, the result's,
 # and a copy of both while they are packed.
 _BASE_MB, _BYTES_PER_BAR = 320, 400
 _STEP_MB = 64
+# Datasets stay loaded up to so many bars together, or one alone; see `tasks.sweep_compute`.
+_HELD_BARS = 700_000
+# /tmp: links to kernels and the fonts of charts; and what the analysis of a sweep puts into files,
+# which is most for a random search: values, points, and both again in order.
+_SCRATCH_MB, _SCRATCH_BYTES_PER_POSITION = 128, 48
 # Chunks that one pod should find to do: starting it costs as much as three or four of them.
 _CHUNKS_PER_POD = 8
 
@@ -66,6 +72,8 @@ class JobSpec:
         Pods that a sweep's work is shared out to, 1 for anything else.
     memory_mb : int
         What the data needs. [MiB]
+    scratch_mb : int
+        What it may write to /tmp. [MiB]
     deadline_seconds : int
         From the creation of the Job to its end, waiting included.
     restarts : int
@@ -83,6 +91,7 @@ class JobSpec:
     service_account: str
     memory_mb: int
     deadline_seconds: int
+    scratch_mb: int = _SCRATCH_MB
     completions: int = 1
     restarts: int = 0
 
@@ -105,6 +114,7 @@ def build_spec(
     *,
     fingerprint: str,
     n_bars: int,
+    n_positions: int = 0,
     completions: int = 1,
     restarts: int = 0,
 ) -> JobSpec:
@@ -113,9 +123,10 @@ def build_spec(
     Parameters
     ----------
     n_bars : int
-        Of all its datasets together.
+        Held in memory at a time.
+    n_positions : int
+        Of the sweep that it is about.
     """
-    seconds = settings.kubernetes_deadline_seconds
     return JobSpec(
         kind=kind,
         work_id=work_id,
@@ -127,7 +138,8 @@ def build_spec(
         config_map=settings.kubernetes_config_map,
         service_account=settings.kubernetes_service_account,
         memory_mb=compute_memory(n_bars),
-        deadline_seconds=seconds * (_SWEEP_DEADLINE_FACTOR if kind == "sweep" else 1),
+        scratch_mb=compute_scratch(n_positions),
+        deadline_seconds=settings.kubernetes_deadline_seconds,
         completions=completions,
         restarts=restarts,
     )
@@ -137,6 +149,16 @@ def compute_memory(n_bars: int) -> int:
     """Return what a pod asks for. [bars] * [bytes / bar] / [bytes / MiB] = [MiB]."""
     wanted = _BASE_MB + n_bars * _BYTES_PER_BAR / 2**20
     return math.ceil(wanted / _STEP_MB) * _STEP_MB
+
+
+def count_held_bars(lengths: Sequence[int]) -> int:
+    """Return the bars that a sweep over datasets of these lengths holds at a time."""
+    return max(max(lengths, default=0), min(sum(lengths), _HELD_BARS))
+
+
+def compute_scratch(n_positions: int) -> int:
+    """Return what /tmp has to hold. [positions] * [bytes / position] / [bytes / MiB] = [MiB]."""
+    return _SCRATCH_MB + math.ceil(n_positions * _SCRATCH_BYTES_PER_POSITION / 2**20)
 
 
 def compute_completions(n_chunks: int, parallelism: int) -> int:
@@ -198,6 +220,7 @@ def build_manifest(spec: JobSpec) -> dict[str, Any]:
         f"{PREFIX_LABEL}/kind": spec.kind,
         f"{PREFIX_LABEL}/fingerprint": spec.fingerprint,
         ANNOTATION_RESTARTS: str(spec.restarts),
+        ANNOTATION_IMAGE: spec.image,
     }
     job: dict[str, Any] = {
         "completions": spec.completions,
@@ -206,24 +229,7 @@ def build_manifest(spec: JobSpec) -> dict[str, Any]:
         "backoffLimit": max(_RETRIES, 2 * spec.completions),
         "activeDeadlineSeconds": spec.deadline_seconds,
         "ttlSecondsAfterFinished": TTL_SECONDS,
-        "podFailurePolicy": {
-            "rules": [
-                # A machine that is drained or taken away is no fault of the work.
-                {
-                    "action": "Ignore",
-                    "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
-                },
-                # The run has its error already; another pod would find the same.
-                {
-                    "action": "FailJob",
-                    "onExitCodes": {
-                        "containerName": "job",
-                        "operator": "In",
-                        "values": sorted((EXIT_BAD_INPUT, EXIT_FAILED)),
-                    },
-                },
-            ]
-        },
+        "podFailurePolicy": _build_failure_policy(),
         "template": {
             "metadata": {"labels": labels, "annotations": annotations},
             "spec": _build_pod(spec),
@@ -242,6 +248,29 @@ def build_manifest(spec: JobSpec) -> dict[str, Any]:
     }
 
 
+def _build_failure_policy() -> dict[str, Any]:
+    """Return what becomes of a Job whose pod fails; the first rule that fits counts."""
+    return {
+        "rules": [
+            # A machine that is drained or taken away is no fault of the work.
+            {
+                "action": "Ignore",
+                "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
+            },
+            # Nor is a database that is away, nor a pod that was told to stop: both lose nothing,
+            # and however often it happens, the next pod may do the work.
+            _build_exit_rule("Ignore", EXIT_UNREACHABLE, EXIT_TERMINATED),
+            # The run has its error already; another pod would find the same.
+            _build_exit_rule("FailJob", EXIT_BAD_INPUT, EXIT_FAILED),
+        ]
+    }
+
+
+def _build_exit_rule(action: str, *codes: int) -> dict[str, Any]:
+    found = {"containerName": _CONTAINER, "operator": "In", "values": sorted(codes)}
+    return {"action": action, "onExitCodes": found}
+
+
 def _build_pod(spec: JobSpec) -> dict[str, Any]:
     return {
         "restartPolicy": "Never",
@@ -258,15 +287,21 @@ def _build_pod(spec: JobSpec) -> dict[str, Any]:
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "containers": [_build_container(spec)],
-        "volumes": [{"name": "tmp", "emptyDir": {"medium": "Memory", "sizeLimit": "128Mi"}}],
+        "volumes": [{"name": "tmp", "emptyDir": _build_scratch(spec)}],
     }
+
+
+def _build_scratch(spec: JobSpec) -> dict[str, Any]:
+    limit = {"sizeLimit": f"{spec.scratch_mb}Mi"}
+    # Memory is the quickest, and counts as the pod's own: what is large lies on the disk.
+    return {"medium": "Memory", **limit} if spec.scratch_mb <= _SCRATCH_MB else limit
 
 
 def _build_container(spec: JobSpec) -> dict[str, Any]:
     option = [] if spec.kind == "run" else [f"--{spec.kind}"]
     key = {"name": spec.secret, "key": "database-url"}
     return {
-        "name": "job",
+        "name": _CONTAINER,
         "image": spec.image,
         "imagePullPolicy": "IfNotPresent",
         "args": ["job", *option, spec.work_id],

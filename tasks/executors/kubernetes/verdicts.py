@@ -7,12 +7,19 @@ from datetime import UTC, datetime
 from typing import Any, Literal, cast
 
 from storage.abandonment import Standing
-from tasks.executors.kubernetes.jobs import ANNOTATION_RESTARTS, LABEL_ID, LABEL_KIND
+from tasks.executors.kubernetes.jobs import (
+    ANNOTATION_IMAGE,
+    ANNOTATION_RESTARTS,
+    LABEL_ID,
+    LABEL_KIND,
+)
 from tasks.executors.port import WorkKind
 
 Phase = Literal["waiting", "active", "complete", "failed", "deleting"]
 # A Job's pod is there within seconds where there is room; before that nothing is said.
 _SAID_AFTER_SECONDS = 10.0
+# A pod that is told to go is gone after its grace period of 30 s, unless its machine is.
+_GONE_AFTER_SECONDS = 90.0
 _AGES = ((3600, "h"), (60, "min"), (1, "s"))
 
 
@@ -30,6 +37,12 @@ class JobView:
         Since its creation.
     restarts : int
         See `JobSpec`.
+    image : str
+        Of its pods, as it was asked for: a cluster may rewrite what is in the pod.
+    is_leaving : bool
+        All its pods are told to go and have not gone; no other takes their place before that.
+    leaving_seconds : float
+        For how long that was seen.
     """
 
     kind: WorkKind
@@ -41,13 +54,19 @@ class JobView:
     message: str
     age_seconds: float
     restarts: int
+    image: str = ""
+    is_leaving: bool = False
+    leaving_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What to do: ``keep``, ``delete``, ``restart``, ``fail``, or ``say`` why it waits."""
+    """What to do: ``keep``, ``delete``, ``restart``, ``renew``, ``fail``, or ``say`` why it waits.
 
-    action: Literal["keep", "delete", "restart", "fail", "say"]
+    Restarts are counted; what is renewed had no chance yet.
+    """
+
+    action: Literal["keep", "delete", "restart", "renew", "fail", "say"]
     text: str = ""
 
 
@@ -61,7 +80,8 @@ def read_job(document: dict[str, Any], now: datetime | None = None) -> JobView |
     phase, condition = _read_phase(metadata, status)
     created = datetime.fromisoformat(metadata["creationTimestamp"].replace("Z", "+00:00"))
     age = ((now or datetime.now(UTC)) - created).total_seconds()
-    restarts = (metadata.get("annotations") or {}).get(ANNOTATION_RESTARTS, "0")
+    annotations = metadata.get("annotations") or {}
+    restarts = annotations.get(ANNOTATION_RESTARTS, "0")
     return JobView(
         kind=cast(WorkKind, kind),
         work_id=work_id,
@@ -72,6 +92,10 @@ def read_job(document: dict[str, Any], now: datetime | None = None) -> JobView |
         message=" ".join((condition.get("message") or "").split()),
         age_seconds=max(0.0, age),
         restarts=int(restarts) if restarts.isdecimal() else 0,
+        image=annotations.get(ANNOTATION_IMAGE, ""),
+        is_leaving=phase == "active"
+        and bool(status.get("terminating"))
+        and not status.get("active"),
     )
 
 
@@ -92,7 +116,7 @@ def _read_phase(metadata: dict[str, Any], status: dict[str, Any]) -> tuple[Phase
     return ("active" if seen else "waiting"), other
 
 
-def judge(view: JobView, standing: Standing | None, max_restarts: int) -> Verdict:
+def judge(view: JobView, standing: Standing | None, max_restarts: int, image: str = "") -> Verdict:
     """Return what a Job of ours calls for.
 
     Parameters
@@ -101,6 +125,8 @@ def judge(view: JobView, standing: Standing | None, max_restarts: int) -> Verdic
         Of its work, read after the Job was; None if there is no such work (any more).
     max_restarts : int
         Jobs that may end without a result before the work is given up.
+    image : str
+        Of Jobs that are created now.
     """
     if view.phase == "deleting":
         return Verdict("keep")
@@ -119,10 +145,21 @@ def judge(view: JobView, standing: Standing | None, max_restarts: int) -> Verdic
         if view.restarts + 1 >= max_restarts:
             return Verdict("fail", f"its Job ended {max_restarts} times without a result")
         return Verdict("restart")
-    is_waiting = view.phase == "waiting" and standing.state == "queued"
-    if is_waiting and view.age_seconds >= _SAID_AFTER_SECONDS:
-        return Verdict("say", _describe_wait(view))
+    if standing.state == "queued" or view.kind == "sweep":
+        return _judge_wait(view, standing, image)
     return Verdict("keep")
+
+
+def _judge_wait(view: JobView, standing: Standing, image: str) -> Verdict:
+    """Return what a Job calls for whose work nobody has, as far as we know."""
+    if view.leaving_seconds >= _GONE_AFTER_SECONDS:
+        return Verdict("renew", "its pods do not go: their machine may have gone")
+    if view.phase != "waiting" or view.age_seconds < _SAID_AFTER_SECONDS:
+        return Verdict("keep")
+    # Pods of an earlier release may not be had any more, or refuse the database of this one.
+    if image not in ("", view.image):
+        return Verdict("renew", "it waits for pods of another image")
+    return Verdict("say", _describe_wait(view)) if standing.state == "queued" else Verdict("keep")
 
 
 def _describe_failure(view: JobView) -> str:
@@ -132,7 +169,8 @@ def _describe_failure(view: JobView) -> str:
 
 def _describe_wait(view: JobView) -> str:
     why = f" ({view.reason})" if view.reason else ""
-    return f"no pod has started for {format_age(view.age_seconds)}{why}; see the Job's events"
+    # None had a place, or each that had one ended before it did anything: we see no pods.
+    return f"no pod at work for {format_age(view.age_seconds)}{why}; see the Job's events"
 
 
 def format_age(seconds: float) -> str:
