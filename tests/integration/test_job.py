@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import re
 import signal
 import subprocess
 import sys
@@ -17,15 +15,12 @@ from sqlalchemy import update
 
 from storage.models import runs
 from storage.sql_types import database_time
-from tasks.kernel_warmup import list_cached, main
-from tasks.shipped_kernels import choose_baseline, read_cpu_flags
-from tests.support.mariadb import MariaDbServer
+from tests.support.jobs import build_environ
 from tests.support.model_base import write
 from tests.support.processes import wait_until
 from tests.support.web import Web, build_web, submit
 
 pytestmark = pytest.mark.timeout(180)
-BASELINE = "x86-64-v3"
 NOBODY = "123e4567-e89b-42d3-a456-426614174000"
 HEAVY = ("flask", "werkzeug", "celery", "kombu", "redis", "kubernetes", "pandas", "pyarrow")
 HEAVY += ("alembic", "optuna", "sqlalchemy.orm", "httpx", "prometheus_client")
@@ -36,18 +31,6 @@ def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
     found = build_web(tmp_path_factory.mktemp("job"))
     yield found
     found.store.engine.dispose()
-
-
-def build_environ(web: Web, **more: str) -> dict[str, str]:
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("STOCK_BACKTEST_", "KUBE"))}
-    return {
-        **clean,
-        "STOCK_BACKTEST_DATABASE_URL": web.settings.database_url,
-        "STOCK_BACKTEST_EXECUTOR": "kubernetes",
-        "STOCK_BACKTEST_LOG_FORMAT": "json",
-        "STOCK_BACKTEST_DATABASE_PATIENCE_SECONDS": "0",
-        **more,
-    }
 
 
 def run_job(
@@ -208,50 +191,3 @@ def test_work_that_hangs_in_compiled_code_is_ended_by_the_system(web: Web) -> No
     )
     done = run_job(web, NOBODY, command=("-c", hung), STOCK_BACKTEST_MAX_RUN_SECONDS="0")
     assert done.returncode == -signal.SIGALRM
-
-
-READ_ONLY = """
-set -e
-mount -o remount,bind,ro /
-mount -t tmpfs scratch "$TMPDIR"
-if touch "$SHIPPED/probe" 2> /dev/null; then echo "the file system can be written"; exit 99; fi
-exec "$@"
-"""
-
-
-@pytest.mark.timeout(600)
-def test_a_pod_whose_file_system_is_read_only_compiles_nothing(
-    tmp_path: Path, mariadb_server: MariaDbServer
-) -> None:
-    """All but one directory in memory is read-only, as in the image, and kernels are shipped."""
-    if choose_baseline(read_cpu_flags()) is None:
-        pytest.fail("this processor runs none of the baselines; the image cannot be built here")
-    web = build_web(tmp_path, url=mariadb_server.create_database())
-    run_ids = [submit(web, params={"window": window}) for window in (9, 10)]
-    shipped, scratch = tmp_path / "kernels", tmp_path / "scratch"
-    scratch.mkdir()
-    assert main([str(shipped), "--baseline", BASELINE, "--rule", "rsi", "--runs-only"]) == 0
-    before = list_cached(shipped / BASELINE)
-    # Two builds make the same files: nothing quotes where something was in memory.
-    texts = [(shipped / BASELINE / name).read_bytes() for name in before]
-    assert sum(text.count(b"<function ") for text in texts) > 0
-    assert not [text for text in texts if re.search(rb"<function \S+ at 0x0*[1-9a-f]", text)]
-    more = {"NUMBA_CACHE_DIR": str(shipped), "NUMBA_CPU_NAME": BASELINE, "NUMBA_DEBUG_CACHE": "1"}
-    command = ("unshare", "--mount", "sh", "-c", READ_ONLY, "sh")
-    for run_id in run_ids:
-        done = subprocess.run(
-            [*command, sys.executable, "-m", "tasks.job", run_id],
-            env=build_environ(web, SHIPPED=str(shipped), TMPDIR=str(scratch), **more),
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        said = re.findall(r"\[cache\] (?:index|data) (saved|loaded)", done.stdout + done.stderr)
-        assert set(said) == {"loaded"}
-        record = web.store.runs.get(run_id)
-        assert record is not None
-        assert (record.state, record.has_charts) == ("succeeded", True)
-    assert list_cached(shipped / BASELINE) == before
-    web.store.engine.dispose()
