@@ -141,7 +141,7 @@ export class TradeTable {
       h("svg:rect", { x: from, y: middle - 1.5, width: Math.max(to - from, 1), height: 3, fill: COLORS.control }),
       h("svg:rect", { x: zero, y: 1, width: 1, height: BAR.height - 2, fill: COLORS.second }),
       h("svg:rect", { x: result - 1.5, y: 2, width: 3, height: BAR.height - 4,
-        fill: result >= zero ? COLORS.gain : COLORS.loss }));
+        fill: result > zero ? COLORS.gain : result < zero ? COLORS.loss : COLORS.second }));
   }
 
   /** Select without telling anybody. @param {Object|null} trade */
