@@ -90,9 +90,7 @@ def small(platform: Platform, browser: Browser) -> Iterator[Visit]:
 
 
 @pytest.fixture(params=["desktop", "phone"])
-def either(
-    request: pytest.FixtureRequest, platform: Platform, browser: Browser
-) -> Iterator[Visit]:
+def either(request: pytest.FixtureRequest, platform: Platform, browser: Browser) -> Iterator[Visit]:
     """A visitor with a desk, and one with a phone."""
     options = DESKTOP if request.param == "desktop" else SMALL_PHONE
     with visiting(platform, browser, **options) as visitor:

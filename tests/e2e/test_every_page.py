@@ -19,12 +19,16 @@ WIDTHS = {1280: 800, 2560: 1440, 1440: 900}
 def stock(platform: Platform) -> Stock:
     plain = {"dataset": "AAPL", "rule": "rsi"}
     runs = [
-        platform.submit(**plain, trading={"stop_loss": 0.1}, tags=["baseline"], note="as published"),
+        platform.submit(
+            **plain, trading={"stop_loss": 0.1}, tags=["baseline"], note="as published"
+        ),
         platform.submit(**plain, params={"window": 5}),
         platform.submit(dataset="MSFT", rule="macd", start="2008-01-01"),
     ]
     body = {"space": {"window": "5:24", "oversold": "20:40:2", "overbought": "65,75"}}
-    sweep_id = platform.call("POST", "/api/v1/sweeps", {**plain, **body, "min_trades": 3})["sweep_id"]
+    sweep_id = platform.call("POST", "/api/v1/sweeps", {**plain, **body, "min_trades": 3})[
+        "sweep_id"
+    ]
     for run_id in runs:
         assert platform.wait_for_run(run_id)["state"] == "succeeded"
     path = f"/api/v1/sweeps/{sweep_id}"
@@ -45,7 +49,9 @@ def test_every_state_of_a_page_is_accessible_and_fits_its_window(
         for width, height in widths.items():
             page.set_viewport_size({"width": width, "height": height})
             # Charts are drawn in the frame after the one that brings their new size.
-            page.evaluate("() => new Promise((done) => requestAnimationFrame(() => setTimeout(done, 50)))")
+            page.evaluate(
+                "() => new Promise((done) => requestAnimationFrame(() => setTimeout(done, 50)))"
+            )
             page.screenshot(path=PICTURES / f"{tour}-{state}-{width}.png")
             assert_fits(page, f"{tour}, {state}, {width} px")
         assert_accessible(page, f"{tour}, {state}")
