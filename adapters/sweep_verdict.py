@@ -69,8 +69,9 @@ def build_verdict(
     Returns
     -------
     dict
-        ``version`` of the method; ``word``, ``reasons`` and ``advice``; ``best`` and ``plateau`` with their probabilities;
-        ``trials``, ``pbo`` and ``data``; ``thresholds`` of the word. None where undefined.
+        ``version`` of the method; ``word``, ``reasons`` and ``advice``; ``best`` and ``plateau``
+        with their probabilities; ``trials``, ``pbo`` and ``data``; ``thresholds`` of the word. None
+        where undefined.
     """
     if best is None or survey.best is None or survey.n_eligible < 2 or not best.years > 0.0:
         return _build_unknown(spec, explain_unknown(spec, survey))

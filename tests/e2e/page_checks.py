@@ -1,4 +1,4 @@
-"""Checks that hold on every page and in every state: accessible, readable, nothing cut or covered."""
+"""Checks that hold in every state of every page: accessible, readable, nothing cut or covered."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _CHECKS = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
 # The browser's own evaluation, which the page's policy does not bind: nothing of it is weakened.
 _RUN_AXE = """async () => (await axe.run(document, { resultTypes: ["violations"] })).violations
   .flatMap(({ id, nodes }) => nodes.map((node) =>
-    `${id} ${node.target.join(" ")}: ${node.failureSummary.split("\\n").slice(1).join(" ").trim()}`))"""
+    `${id} ${node.target.join(" ")}: ${node.failureSummary.replaceAll("\\n", " ")}`))"""
 
 
 def find_violations(page: Page) -> list[str]:
