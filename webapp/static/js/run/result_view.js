@@ -102,7 +102,7 @@ export class ResultView {
     this.linkExports();
     if (!isQuiet) writeAddress({ tab: name });
     if (this.built.has(name)) this.stack?.resize();
-    else this.built.set(name, this.build(name, $(`#panel-${name}`)));
+    else this.built.set(name, this.build(name, $(`#panel-${name} > .panel-body`)));
     // Zoomed elsewhere in the meantime: the time axes of the tabs move together.
     if (CHART_TABS[name]) this.stack.setRange(this.range, { isQuiet: true });
   }

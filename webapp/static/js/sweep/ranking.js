@@ -172,7 +172,7 @@ export class Ranking {
     this.order = answer.order;
     return [
       { title: "#", isFigure: true, cell: (row) => (row.rank ? formatCount(row.rank) : DASH) },
-      { title: "", cell: (row, at, known) => this.label(row, at, known) },
+      { title: "mark", cell: (row, at, known) => this.label(row, at, known) },
       ...axisNames(this.sweep).map((name) => ({ title: name,
         isFigure: typeof levelIn(this.rows[0] || { params: {}, trading: {} }, name) !== "string",
         cell: (row) => formatLevel(levelIn(row, name)) })),
