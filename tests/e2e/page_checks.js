@@ -118,10 +118,9 @@ const coveredControls = () => {
   return faults;
 };
 
-/** The page as a whole is wider than its window. */
-const wideness = () => {
-  const { scrollWidth, clientWidth } = document.documentElement;
-  return scrollWidth > clientWidth ? [`${scrollWidth} px of page in ${clientWidth} px of window`] : [];
-};
+/** The page as a whole is wider than its window, or a dialog than itself. */
+const wideness = () => [document.documentElement, ...document.querySelectorAll("dialog")]
+  .filter((node) => node.scrollWidth > node.clientWidth)
+  .map((node) => `${node.scrollWidth} px of ${node.tagName} in ${node.clientWidth} px`);
 
 const checks = { faintText, cutText, coveredControls, wideness };

@@ -92,6 +92,7 @@ export function openDialog(title, content, yes) {
     });
     document.body.append(dialog);
     dialog.showModal();
+    dialog.scrollTop = 0; // the first field has the focus, and may be far down
   });
 }
 
