@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.e2e.page_helpers import Visit
 from tests.support.platform import Platform, run_platform
@@ -48,6 +48,8 @@ def platform(shared_platform: Platform) -> Iterator[Platform]:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
+    # What does not come fails all the same; a machine that stands still for seconds is no fault.
+    expect.set_options(timeout=15_000)
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
         yield chromium
