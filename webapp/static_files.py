@@ -65,7 +65,7 @@ def add_compression(app: Flask) -> None:
         if close := getattr(response.response, "close", None):
             response.call_on_close(close)  # the open file, which is not read a second time
         # Not by its address: any text may stand there in place of a version.
-        key = (response.mimetype, response.get_etag()[0] or "")
+        key = (str(response.mimetype), response.get_etag()[0] or "")
         if key not in packed:
             data = response.get_data()
             smaller = gzip.compress(data, mtime=0) if len(data) >= _MIN_BYTES else data

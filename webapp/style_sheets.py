@@ -48,8 +48,8 @@ def add_style_sheets(app: Flask) -> None:
         response.set_etag(current)
         # A page that was open during an update asks for the old version and gets the new file.
         response.headers["Cache-Control"] = FOR_EVER if version == current else "no-cache"
-        conditional: Response = response.make_conditional(request)
-        return conditional
+        response.make_conditional(request)
+        return response
 
     def add_version(endpoint: str, values: dict[str, Any]) -> None:
         if endpoint == "sheet":
