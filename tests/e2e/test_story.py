@@ -12,6 +12,8 @@ from tests.e2e.conftest import PICTURES
 from tests.e2e.page_helpers import Visit
 from tests.e2e.sweep_helpers import SPACE, SWEEP_IN_ADDRESS, assert_run_equals, wait_for_results
 
+# The only worker draws the pictures of the run before, and loads Matplotlib for the first.
+COMPUTED_MS = 60_000
 RUN_ID = re.compile(r"run=([0-9a-f-]{36})")
 
 
@@ -41,7 +43,7 @@ def test_a_first_visit_leads_to_a_run_compared_exported_swept_and_judged(visit: 
     expect(page.locator("#pin-run")).to_have_text("◆ Pin A")
     page.fill("#field-trading-stop_loss", "0.1")
     page.click("#run-button")
-    expect(page.locator("#run-heading")).to_contain_text("stop 0.1")
+    expect(page.locator("#run-heading")).to_contain_text("stop 0.1", timeout=COMPUTED_MS)
     visit.wait_for_result()
     expect(page.locator("#pin-run")).to_have_text("Pin")
     page.click("#pin-run")
@@ -112,7 +114,7 @@ def test_the_same_story_needs_no_mouse(visit: Visit) -> None:
     keys.press("Space")
     expect(page.locator("#pin-run")).to_have_attribute("aria-pressed", "true")
     say("AAPL RSI 14 30 70 slippage=0.0005 stop_loss=0.10 GO")
-    expect(page.locator("#run-heading")).to_contain_text("stop 0.1")
+    expect(page.locator("#run-heading")).to_contain_text("stop 0.1", timeout=COMPUTED_MS)
     visit.wait_for_result()
     keys.press("Escape")
     expect(page.locator("#pin-run")).to_have_attribute("aria-pressed", "false")

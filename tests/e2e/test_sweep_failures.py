@@ -8,8 +8,10 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
+import httpx
 from playwright.sync_api import expect
 
+from tests.e2e.conftest import ROOT
 from tests.e2e.page_helpers import Visit
 from tests.e2e.sweep_helpers import open_done_sweep, submit_sweep, wait_for_results
 
@@ -34,8 +36,13 @@ def damaged_bars(visit: Visit, symbol: str) -> Iterator[None]:
 
 def test_a_chunk_that_failed_is_shown_and_computed_again(visit: Visit) -> None:
     page = visit.page
-    with damaged_bars(visit, "IBM"):
-        sweep_id = submit_sweep(visit, dataset="IBM")
+    # No worker may hold these bars from before.
+    lines = (ROOT / "data" / "IBM.csv").read_text().splitlines(keepends=True)
+    file = {"file": ("frail.csv", "".join(lines[:-1]))}
+    address = f"{visit.platform.url}/api/v1/datasets"
+    httpx.post(address, data={"symbol": "FRAIL"}, files=file, timeout=60).raise_for_status()
+    with damaged_bars(visit, "FRAIL"):
+        sweep_id = submit_sweep(visit, dataset="FRAIL")
         page.goto(f"/sweep/{sweep_id}")
         expect(page.locator("#sweep-state")).to_have_text("failed")
         expect(page.locator("#state-panel")).to_contain_text("retry")
