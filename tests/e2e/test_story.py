@@ -62,9 +62,8 @@ def test_a_first_visit_leads_to_a_run_compared_exported_swept_and_judged(visit: 
     with page.expect_download() as download:
         page.get_by_role("link", name="drawdown as CSV").click()
     rows = list(csv.DictReader(io.StringIO(download.value.path().read_text())))
-    assert [float(row["depth"]) for row in rows[:10]] == [
-        found["depth"] for found in view["drawdowns"]
-    ]
+    depths = [float(row["depth"]) for row in rows if row["depth"]]
+    assert depths == [found["depth"] for found in view["drawdowns"]]
     page.keyboard.press("Escape")
 
     page.click("#sweep-these")
