@@ -41,7 +41,7 @@ class Markers:
 
 @dataclass(frozen=True, slots=True)
 class OrdersData:
-    """Price with entries and exits, exits by result."""
+    """Price with entries and exits, exits by result; an even one neither won nor lost."""
 
     title: str
     time: TimeArray
@@ -49,6 +49,7 @@ class OrdersData:
     entries: Markers
     gains: Markers
     losses: Markers
+    evens: Markers
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,8 @@ def prepare_orders(
         close=close[chosen],
         entries=mark(trades, "entry"),
         gains=mark([trade for trade in closed if trade["pnl"] > 0], "exit"),
-        losses=mark([trade for trade in closed if trade["pnl"] <= 0], "exit"),
+        losses=mark([trade for trade in closed if trade["pnl"] < 0], "exit"),
+        evens=mark([trade for trade in closed if trade["pnl"] == 0], "exit"),
     )
 
 

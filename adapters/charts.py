@@ -89,11 +89,14 @@ def draw_orders(axes: Axes, data: OrdersData) -> None:
     """Draw the price with hollow entries and exits in the colour of their result."""
     axes.plot(data.time, data.close, color=_HINT, linewidth=0.8, label="close")
     axes.set_yscale("log")
-    for marks, label, marker, face, edge in (
+    kinds = [
         (data.entries, "entry", "^", "none", _TEXT),
         (data.gains, "exit at gain", "v", _GAIN, _GAIN),
         (data.losses, "exit at loss", "v", _LOSS, _LOSS),
-    ):
+    ]
+    if data.evens.time.size:  # few runs have one
+        kinds.append((data.evens, "exit even", "v", _HINT, _HINT))
+    for marks, label, marker, face, edge in kinds:
         axes.plot(
             marks.time,
             marks.price,

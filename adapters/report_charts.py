@@ -159,7 +159,8 @@ class _Plot:
         for trade in trades:
             marks.append(("entry", self._triangle(trade["entry_idx"], trade["entry_price"], 1)))
             if trade["exit_reason"] != "open":
-                kind = "gain" if trade["pnl"] > 0 else "loss"
+                pnl = trade["pnl"]
+                kind = "gain" if pnl > 0 else "loss" if pnl < 0 else "even"
                 marks.append((kind, self._triangle(trade["exit_idx"], trade["exit_price"], -1)))
         return marks
 

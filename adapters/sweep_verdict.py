@@ -24,6 +24,7 @@ from adapters.verdict_evidence import (
     expect_luck,
 )
 from adapters.verdict_reasons import choose_advice, collect_reasons, explain_unknown
+from adapters.verdict_version import VERDICT_VERSION
 from backtest.cscv import compute_cscv, simulate_pbo_null
 from backtest.overfitting import compute_min_backtest_years
 from backtest.trials import cluster_trials, compound_periods, estimate_n_trials
@@ -68,8 +69,9 @@ def build_verdict(
     Returns
     -------
     dict
-        ``word``, ``reasons`` and ``advice``; ``best`` and ``plateau`` with their probabilities;
-        ``trials``, ``pbo`` and ``data``; ``thresholds`` of the word. None where undefined.
+        ``version`` of the method; ``word``, ``reasons`` and ``advice``; ``best`` and ``plateau``
+        with their probabilities; ``trials``, ``pbo`` and ``data``; ``thresholds`` of the word. None
+        where undefined.
     """
     if best is None or survey.best is None or survey.n_eligible < 2 or not best.years > 0.0:
         return _build_unknown(spec, explain_unknown(spec, survey))
@@ -88,6 +90,7 @@ def build_verdict(
         return _build_unknown(spec, explain_unknown(spec, survey))
     word = choose_word(evidence)
     return {
+        "version": VERDICT_VERSION,
         "word": word,
         "objective": spec.objective,
         "reasons": collect_reasons(evidence),
@@ -121,6 +124,7 @@ def _build_unknown(spec: SweepSpec, texts: tuple[str, str]) -> dict[str, Any]:
     reason, advice = texts
     empty = dict.fromkeys(("best", "plateau", "trials", "pbo", "data"))
     return {
+        "version": VERDICT_VERSION,
         "word": UNKNOWN,
         "objective": spec.objective,
         "reasons": [{"code": "unknown", "sign": "-", "text": reason}],

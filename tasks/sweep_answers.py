@@ -49,6 +49,8 @@ def answer_question(
     if kind == "verdict":
         from tasks.sweep_verdict import compute_verdict
 
+        # Of the method: it only tells questions of different versions of the product apart.
+        args = {name: value for name, value in args.items() if name != "version"}
         return compute_verdict(columns, spec, load, **args, check=check)
     if kind == "ranking":
         from adapters.sweep_filters import Filter

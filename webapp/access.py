@@ -38,7 +38,7 @@ _KEY = "stock_backtest_access"
 PUBLIC = frozenset(
     {
         *("get_health", "get_health_live", "get_health_ready"),
-        *("static", "module", "page_login", "post_session"),
+        *("static", "module", "sheet", "page_login", "post_session"),
     }
 )
 

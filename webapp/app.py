@@ -34,6 +34,7 @@ from webapp.responses import build_json
 from webapp.routing import Route, add_routes
 from webapp.security import add_security
 from webapp.static_files import add_compression, add_modules, add_static_versions
+from webapp.style_sheets import add_style_sheets
 from webapp.telemetry import Telemetry, add_telemetry
 
 
@@ -83,6 +84,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     add_error_handlers(app)
     add_static_versions(app)
     add_modules(app)
+    add_style_sheets(app)
     add_compression(app)
     add_routes(app, routes)
     add_pages(app)

@@ -6,6 +6,7 @@ import csv
 import io
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, repeat
 from typing import Any, cast
 
 import orjson
@@ -89,6 +90,30 @@ def iterate_series_rows(
         block = slice(first, first + _BLOCK_ROWS)
         times = format_times(columns["time"][block], spacing)
         yield from zip(times, *(columns[name][block].tolist() for name in names), strict=True)
+
+
+def iterate_beside(
+    rows: Iterable[Sequence[object]], others: Iterable[Sequence[object]], n_columns: int
+) -> Iterator[Sequence[object]]:
+    """Yield every row with one of the `others` at its right end, blank cells once they are over."""
+    blank: Sequence[object] = [""] * n_columns
+    # The rows say how many there are.
+    for row, other in zip(rows, chain(others, repeat(blank)), strict=False):
+        yield *row, *other
+
+
+def list_episodes(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the deepest drawdowns in the order of `EPISODE_COLUMNS`, numbered from 1."""
+    return [
+        {"episode": number, **{name: found[name] for name in EPISODE_COLUMNS[1:]}}
+        for number, found in enumerate(summary["drawdowns"], start=1)
+    ]
+
+
+EPISODE_COLUMNS = (
+    *("episode", "depth", "peak_time", "trough_time", "recovery_time"),
+    *("bars", "days"),  # how long it lasted
+)
 
 
 def iterate_metric_rows(summary: Mapping[str, Any]) -> Iterator[Sequence[object]]:

@@ -8,11 +8,13 @@ from flask import Flask, Response, current_app, g, make_response, render_templat
 
 from backtest.version import __version__
 from storage.errors import StorageUnavailable
+from storage.records import TERMINAL_STATES
 from tasks.logs import get_logger
 from webapp.access import get_access, get_identity
 from webapp.context import get_context
 from webapp.dataset_views import build_dataset_view
 from webapp.metadata import build_definitions, build_rule_list, build_trading_fields
+from webapp.run_views import UUID_TEXT, build_links, build_run_view, read_run_id
 
 PAGES = {
     "/": "run",
@@ -62,6 +64,7 @@ def _show_login_instead(response: Response) -> Response:
 
 def _show_page(page: str, sweep_id: str = "") -> Response:
     datasets, is_available = _load_datasets()
+    run = _load_ended_run(request.args.get("run", "")) if page == "run" and is_available else None
     identity = get_identity()
     proof = None
     if identity.session_id is not None:
@@ -75,6 +78,8 @@ def _show_page(page: str, sweep_id: str = "") -> Response:
             trading_fields=build_trading_fields(),
             definitions=build_definitions(),
             datasets=datasets,
+            known_run=run,
+            preloads=_list_preloads(run),
             storage_available=is_available,
             max_upload_mb=get_context().settings.max_upload_mb,
             sources=get_context().settings.sources,
@@ -95,3 +100,25 @@ def _load_datasets() -> tuple[list[dict[str, Any]], bool]:
         get_logger(__name__).warning("database_unavailable", reason=str(error))
         return [], False
     return [build_dataset_view(record) for record in records], True
+
+
+def _load_ended_run(text: str) -> dict[str, Any] | None:
+    """Return the run that the address names, if nothing of it will change: one request less."""
+    if UUID_TEXT.fullmatch(text) is None:
+        return None
+    try:
+        record = get_context().store.runs.get(read_run_id(text))
+    except StorageUnavailable as error:
+        get_logger(__name__).warning("database_unavailable", reason=str(error))
+        return None
+    if record is None or record.state not in TERMINAL_STATES:
+        return None
+    return build_run_view(record)
+
+
+def _list_preloads(run: dict[str, Any] | None) -> list[str]:
+    """Return what the page's script is going to ask for, so that it comes while scripts load."""
+    if run is None or run["state"] != "succeeded":
+        return []
+    links = build_links(run["run_id"])
+    return [links["view"], f"{links['self']}/trades"]

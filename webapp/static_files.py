@@ -14,11 +14,11 @@ from typing import Any
 
 from flask import Flask, Response, request, send_from_directory
 
-_HASH_CHARS = 12
-_STATIC_ENDPOINTS = frozenset({"static", "module"})
+HASH_CHARS = 12
+_STATIC_ENDPOINTS = frozenset({"static", "module", "sheet"})
 # Below it the header costs as much as it saves.
 _MIN_BYTES = 600
-_FOR_EVER = "public, max-age=31536000, immutable"
+FOR_EVER = "public, max-age=31536000, immutable"
 _STATIC_IMPORT = re.compile(r"""^(?:import|export|\})[^"';(]*["'](\.[^"']+)["'];""", re.MULTILINE)
 
 
@@ -34,12 +34,12 @@ def add_static_versions(app: Flask) -> None:
             path = Path(app.static_folder) / name
             if not path.is_file():
                 return
-            hashes[name] = hashlib.sha256(path.read_bytes()).hexdigest()[:_HASH_CHARS]
+            hashes[name] = hashlib.sha256(path.read_bytes()).hexdigest()[:HASH_CHARS]
         values["v"] = hashes[name]
 
     def add_cache_headers(response: Response) -> Response:
         if request.endpoint == "static" and response.status_code in (200, 304):
-            response.headers["Cache-Control"] = _FOR_EVER if "v" in request.args else "no-cache"
+            response.headers["Cache-Control"] = FOR_EVER if "v" in request.args else "no-cache"
         return response
 
     app.url_defaults(add_version)
@@ -64,7 +64,8 @@ def add_compression(app: Flask) -> None:
         response.direct_passthrough = False
         if close := getattr(response.response, "close", None):
             response.call_on_close(close)  # the open file, which is not read a second time
-        key = (request.path, response.get_etag()[0] or "")
+        # Not by its address: any text may stand there in place of a version.
+        key = (str(response.mimetype), response.get_etag()[0] or "")
         if key not in packed:
             data = response.get_data()
             smaller = gzip.compress(data, mtime=0) if len(data) >= _MIN_BYTES else data
@@ -95,7 +96,7 @@ def add_modules(app: Flask) -> None:
         # A page that was open during an update asks for the old version and gets the new files.
         if request.endpoint == "module" and response.status_code in (200, 304):
             is_current = (request.view_args or {}).get("version") == version
-            response.headers["Cache-Control"] = _FOR_EVER if is_current else "no-cache"
+            response.headers["Cache-Control"] = FOR_EVER if is_current else "no-cache"
         return response
 
     def module_tree(entry: str) -> list[str]:
@@ -126,4 +127,4 @@ def _hash_folder(folder: Path) -> str:
     for path in sorted(folder.rglob("*.js")):
         digest.update(path.relative_to(folder).as_posix().encode() + b"\0")
         digest.update(path.read_bytes() + b"\0")
-    return digest.hexdigest()[:_HASH_CHARS]
+    return digest.hexdigest()[:HASH_CHARS]

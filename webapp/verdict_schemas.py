@@ -96,6 +96,9 @@ class Verdict(AnswerModel):
 
     sweep_id: str
     complete: Annotated[bool, Field(description="False: over what is computed so far")]
+    version: Annotated[
+        str, Field(description="Of the method; a verdict of another one is computed again")
+    ]
     word: Literal["likely_real", "unproven", "likely_luck", "unknown"]
     objective: str
     reasons: list[VerdictReason]

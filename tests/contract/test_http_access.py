@@ -60,7 +60,7 @@ def test_without_a_token_every_path_but_health_answers_401(closed: Web) -> None:
 def test_only_health_login_and_what_the_login_page_loads_are_public() -> None:
     assert {
         *("get_health", "get_health_live", "get_health_ready"),
-        *("static", "module", "page_login", "post_session"),
+        *("static", "module", "sheet", "page_login", "post_session"),
     } == PUBLIC
 
 

@@ -104,6 +104,25 @@ def test_each_tab_exports_csv_and_json(inline_web: Web, table: str) -> None:
     assert all(row[-3:] == ["", "", ""] for row in rows[2:])
 
 
+def test_the_drawdown_is_exported_with_its_deepest_episodes(inline_web: Web) -> None:
+    run_id = submit(inline_web)
+    base = f"/api/v1/runs/{run_id}"
+    shown = inline_web.client.get(f"{base}/view").json["drawdowns"]
+    names = ("depth", "peak_time", "trough_time", "recovery_time", "bars", "days")
+    wanted = [{name: found[name] for name in names} for found in shown]
+    assert len(wanted) > 1
+    listed = json.loads(inline_web.client.get(f"{base}/export/drawdown.json").data)["episodes"]
+    numbered = [{"episode": i, **found} for i, found in enumerate(wanted, start=1)]
+    assert listed == numbered
+    text = inline_web.client.get(f"{base}/export/drawdown.csv").text
+    rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    for found, row in zip(numbered, rows, strict=False):
+        assert {name: row[name] for name in found} == {
+            name: "" if value is None else str(value) for name, value in found.items()
+        }
+    assert {row["episode"] for row in rows[len(numbered) :]} == {""}
+
+
 def test_the_report_is_one_page_under_a_policy_without_scripts(inline_web: Web) -> None:
     run_id = submit(inline_web)
     answer = inline_web.client.get(f"/api/v1/runs/{run_id}/report.html")

@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import math
 import statistics
+from pathlib import Path
 from typing import Any
 
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
 
+from adapters.verdict_version import VERDICT_VERSION
 from rules.sweep_spec import SweepSpec
 from tasks.sweep_reader import open_columns
 from tasks.sweep_verdict import compute_verdict
@@ -267,6 +269,7 @@ def test_the_verdict_is_that_of_the_same_sweep_in_one_process(
     view = Verdict.model_validate(answer.json)
     best = built.client.get(path).json["best"]
     assert view.complete
+    assert view.version == VERDICT_VERSION
     assert view.best is not None
     assert (view.best.index, view.best.score) == (best["index"], best["score"])
     assert view.trials is not None
@@ -294,7 +297,26 @@ def test_a_verdict_before_the_end_is_provisional_and_is_not_taken_for_the_last(
 
     monkeypatch.setattr("webapp.api.sweep_results.answer_by_worker", answer)
     web.client.get(f"{PATH}/{sweep_id}/verdict")
-    assert asked == [{"is_final": False}]
+    assert asked == [{"is_final": False, "version": VERDICT_VERSION}]
+
+
+def test_a_verdict_of_an_earlier_method_is_computed_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built = build_web(tmp_path, executor="inline")
+    path = f"{PATH}/{built.client.post(PATH, json=SWEEP).json['sweep_id']}/verdict"
+    n_computed = 0
+
+    def judge(*_: Any, **__: Any) -> dict[str, Any]:
+        nonlocal n_computed
+        n_computed += 1
+        return {"word": "unknown"}
+
+    monkeypatch.setattr("tasks.sweep_verdict.compute_verdict", judge)
+    for version, n_wanted in (("old", 1), ("old", 1), ("new", 2), ("new", 2)):
+        monkeypatch.setattr("webapp.api.sweep_results.VERDICT_VERSION", version)
+        assert built.client.get(path).status_code == 200
+        assert n_computed == n_wanted
 
 
 def test_a_combination_opens_as_a_run_with_equal_metrics(done: tuple[Web, str]) -> None:

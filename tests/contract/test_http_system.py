@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import json
 import re
 from pathlib import Path
+from typing import Any
 from urllib.parse import urljoin
 
 import pytest
@@ -122,6 +124,65 @@ def test_static_files_are_packed_for_clients_that_unpack(web: Web) -> None:
     held = {**packs, "If-None-Match": packed.headers["ETag"]}
     with web.client.get(path, headers=held) as again:
         assert (again.status_code, again.data) == (304, b"")
+
+
+def test_what_is_packed_is_kept_once_whatever_stands_in_place_of_the_version(
+    web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed = 0
+
+    def compress(data: bytes, **_: object) -> bytes:
+        nonlocal packed
+        packed += 1
+        return data[:10]
+
+    monkeypatch.setattr("webapp.static_files.gzip.compress", compress)
+    for place in ("modules/{}/lib/dom.js", "sheets/{}/base.css"):
+        for version in ("one", "two"):
+            address = f"/static/{place.format(version)}"
+            with web.client.get(address, headers={"Accept-Encoding": "gzip"}) as answer:
+                assert answer.status_code == 200
+    assert packed == 2
+    assert web.client.get("/static/sheets/one/base+run.css").status_code == 404
+
+
+@pytest.mark.parametrize("path", [*PAGES, "/login"])
+def test_the_sheets_of_a_page_are_few_and_kept_with_their_typefaces(web: Web, path: str) -> None:
+    named = re.findall(r'rel="stylesheet" href="([^"]+)"', web.client.get(path).text)
+    assert 1 <= len(named) <= 2
+    for address in named:
+        with web.client.get(address) as sheet:
+            assert (sheet.status_code, sheet.mimetype) == (200, "text/css")
+            assert "immutable" in sheet.headers["Cache-Control"]
+        for face in re.findall(r'url\("(\.\.[^"]+)"\)', sheet.text):
+            with web.client.get(urljoin(address, face)) as typeface:
+                assert typeface.status_code == 200
+                assert "immutable" in typeface.headers["Cache-Control"]
+
+
+def test_a_page_brings_the_run_of_its_address_if_nothing_of_it_will_change(
+    inline_web: Web,
+) -> None:
+    def read_page(web: Web, run_id: str) -> tuple[Any, list[str]]:
+        page = web.client.get(f"/?run={run_id}").text
+        boot = re.search(r'id="boot-data">(.*?)</script>', page)
+        assert boot is not None
+        return json.loads(boot[1])["run"], re.findall(r'as="fetch" [^>]*href="([^"]+)"', page)
+
+    run_id = submit(inline_web)
+    run, preloads = read_page(inline_web, run_id)
+    polled = inline_web.client.get(f"/api/v1/runs/{run_id}").json
+    assert {name: run[name] for name in polled} == polled
+    assert preloads == [f"/api/v1/runs/{run_id}/{part}" for part in ("view", "trades")]
+    inline_web.client.delete(f"/api/v1/runs/{run_id}")
+    for text in (run_id, "nonsense", "<script>"):
+        assert read_page(inline_web, text) == (None, [])
+
+
+def test_a_page_does_not_bring_a_run_that_waits(web: Web) -> None:
+    page = web.client.get(f"/?run={submit(web)}").text
+    assert '"run": null' in page
+    assert 'as="fetch"' not in page
 
 
 @pytest.mark.parametrize("path", list(PAGES))

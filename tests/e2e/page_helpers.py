@@ -51,8 +51,8 @@ class Visit:
 
     def wait_for_result(self) -> None:
         expect(self.page).to_have_url(RUN_IN_ADDRESS)
-        expect(self.page.locator("body")).to_have_class(re.compile("has-result"))
-        expect(self.page.locator("#state-panel")).to_be_hidden()
+        expect(self.page.locator("body")).to_have_class(re.compile("has-result"), timeout=60_000)
+        expect(self.page.locator("#state-panel")).to_be_hidden(timeout=60_000)
 
     def open_run(self, tab: str = "equity", **request: object) -> str:
         """Compute a run through the API and open it on a tab; returns its id."""

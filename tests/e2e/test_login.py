@@ -14,6 +14,7 @@ from threading import Thread
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from tests.e2e.page_checks import assert_accessible, assert_fits
 from tests.support.live_web import serving
 from tests.support.web import SECRET_KEY, Web, bearer, build_web, make_token
 
@@ -263,3 +264,16 @@ def test_the_login_page_fits_a_phone(visitor: Visitor) -> None:
     box = visitor.page.locator("#login-button").bounding_box()
     assert box is not None
     assert box["x"] + box["width"] <= 390
+
+
+def test_logging_in_is_accessible_and_fits_every_width(visitor: Visitor) -> None:
+    page = visitor.page
+    page.goto("/login")
+    for width in (360, 1280, 2560):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert_fits(page, f"{width} px")
+        assert_accessible(page, f"{width} px")
+    page.click("#login-button")
+    expect(page.locator("#token-error")).to_be_visible()
+    assert_fits(page, "refused")
+    assert_accessible(page, "refused")

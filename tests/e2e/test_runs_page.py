@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.e2e.page_helpers import Visit
-from tests.e2e.test_contrast import FAINT_TEXT
-from tests.e2e.test_scripts import script
 from tests.support.platform import Platform
-
-__all__ = ["script"]
 
 RUNS: dict[str, dict[str, Any]] = {
     "plain": {"dataset": "AAPL", "rule": "rsi", "tags": ["base"]},
@@ -37,22 +32,6 @@ def runs(platform: Platform) -> dict[str, str]:
     for run_id in found.values():
         assert platform.wait_for_run(run_id)["state"] == "succeeded"
     return found
-
-
-@pytest.fixture
-def small(platform: Platform, browser: Browser) -> Iterator[Visit]:
-    """The narrowest phone."""
-    context = browser.new_context(
-        base_url=platform.url,
-        viewport={"width": 360, "height": 740},
-        is_mobile=True,
-        has_touch=True,
-    )
-    context.set_default_timeout(15_000)
-    visitor = Visit(context.new_page(), platform)
-    yield visitor
-    context.close()
-    visitor.assert_nothing_went_wrong()
 
 
 def row(page: Page, run_id: str) -> Any:
@@ -100,7 +79,6 @@ def test_pinned_runs_stand_side_by_side_with_their_differences(
     page.click("#compare-all")
     expect(page).to_have_url(re.compile("show=all"))
     assert read_setting(page, "fee_rate")[:3] == ["0.001"] * 3
-    assert page.evaluate(FAINT_TEXT) == []
 
 
 def test_the_comparison_is_in_the_address(visit: Visit, runs: dict[str, str]) -> None:
@@ -239,21 +217,6 @@ def test_a_search_goes_on_into_older_runs_by_itself(visit: Visit, runs: dict[str
     expect(page.locator("#runs-count")).to_have_text("200 of 800")
     expect(page.locator("#runs-more")).to_be_hidden()
     assert [query.get("cursor", ["0"])[0] for query in asked] == ["0", "1", "2", "3"]
-
-
-def test_the_comparison_fits_every_width(visit: Visit, runs: dict[str, str]) -> None:
-    page = visit.page
-    open_comparison(page, *runs.values())
-    for width in (1280, 1440, 2560):
-        page.set_viewport_size({"width": width, "height": 900})
-        for selector in ("body", ".compare-head", "#runs-filter"):
-            assert page.locator(selector).evaluate("(e) => e.scrollWidth <= e.clientWidth"), (
-                width,
-                selector,
-            )
-        box = page.locator("#compare-chart canvas").bounding_box()
-        assert box is not None
-        assert box["x"] + box["width"] <= width
 
 
 def test_the_phone_pins_with_a_finger_and_scrolls_down_only(

@@ -7,25 +7,6 @@ import re
 from typing import Any
 
 import pytest
-from playwright.sync_api import expect
-
-from tests.e2e.page_helpers import Visit
-
-
-@pytest.fixture
-def script(visit: Visit) -> Any:
-    """Return a function that calls one export of one module."""
-    visit.page.goto("/help")
-    expect(visit.page.locator("#help-keys table")).to_be_visible()
-
-    def call(module: str, expression: str) -> Any:
-        return visit.page.evaluate(
-            f"async () => {{ const m = await import('/static/js/{module}');"
-            " const boot = JSON.parse(document.getElementById('boot-data').textContent);"
-            f" return {expression}; }}"
-        )
-
-    return call
 
 
 def test_a_command_gives_the_request_that_the_form_would_send(script: Any) -> None:

@@ -7,10 +7,6 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.test_scripts import script
-
-__all__ = ["script"]
-
 AXES = [
     {"name": "window", "ordered": True, "values": [2, 4, 6, 8]},
     {"name": "stop_loss", "ordered": True, "values": [0.05, 0.1, None]},

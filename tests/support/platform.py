@@ -19,6 +19,7 @@ from tests.support.processes import find_processes, wait_until
 
 # A first start compiles kernels, on machines that may be busy.
 START_SECONDS = 120
+SHIPPED = frozenset({"AAPL", "IBM", "MSFT"})
 
 
 class Platform:
@@ -106,6 +107,20 @@ class Platform:
         found = wait_until(ended, seconds, f"run {run_id} ends")
         assert found is not None
         return found
+
+    def forget_everything(self) -> None:
+        """Delete what tests have stored; the data that ships stays."""
+        for path, key in (("/api/v1/sweeps", "sweep_id"), ("/api/v1/runs", "run_id")):
+            kind = path.rpartition("/")[2]
+            while found := self.call("GET", f"{path}?limit=200")[kind]:
+                for item in found:
+                    self.call("DELETE", f"{path}/{item[key]}")
+        for path, kind in (("/api/strategies", "strategies"), ("/api/v1/sweep-presets", "presets")):
+            for preset in self.call("GET", path)[kind]:
+                self.call("DELETE", f"{path}/{preset['id']}")
+        for dataset in self.call("GET", "/api/v1/datasets")["datasets"]:
+            if dataset["symbol"] not in SHIPPED:
+                self.call("DELETE", f"/api/v1/datasets/{dataset['id']}")
 
     def end(self, number: signal.Signals = signal.SIGINT) -> int:
         self.process.send_signal(number)

@@ -72,10 +72,13 @@ def test_the_same_result_draws_the_same_pictures() -> None:
 def test_exits_are_marked_by_their_result_and_an_open_trade_has_none() -> None:
     summary, trades, columns = stored_result(10)
     trades[-1]["exit_reason"] = "open"
+    trades[3]["pnl"] = 0.0
     data = prepare_orders(summary, trades, columns)
     assert data.entries.time.size == 10
-    assert data.gains.time.size + data.losses.time.size == 9
-    assert data.gains.time.size == sum(trade["pnl"] > 0 for trade in trades[:-1])
+    closed = trades[:-1]
+    assert data.gains.time.size == sum(trade["pnl"] > 0 for trade in closed)
+    assert data.losses.time.size == sum(trade["pnl"] < 0 for trade in closed)
+    assert data.evens.price.tolist() == [trades[3]["exit_price"]]
     assert prepare_trade_pnl(summary, trades).number.tolist() == list(range(1, 11))
 
 

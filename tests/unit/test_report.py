@@ -134,6 +134,16 @@ def test_a_chart_is_well_formed(outcome: Any) -> None:
         assert ElementTree.fromstring(svg).tag == "svg"
 
 
+def test_an_exit_that_breaks_even_is_marked_neither_as_gain_nor_as_loss(outcome: Any) -> None:
+    summary, trades, columns = outcome
+    level = [{**trade, "pnl": 0.0} for trade in trades]
+    price = build_report_charts(summary, level, columns)[1]
+    assert {kind for kind, _ in price.marks} == {"entry", "even"}
+    legend = "</span> even"
+    assert legend in render_report(summary, level, columns, "id")
+    assert legend not in render_report(summary, trades, columns, "id")
+
+
 def test_a_book_of_many_trades_says_how_many_are_not_listed(outcome: Any) -> None:
     summary, trades, columns = outcome
     page = render_report(summary, trades * 200, columns, "x")

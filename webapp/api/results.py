@@ -18,12 +18,15 @@ from webapp.bar_budget import LARGE_BARS
 from webapp.bodies import read_query
 from webapp.context import get_context
 from webapp.exports import (
+    EPISODE_COLUMNS,
     SERIES_TABLES,
     TABLES,
     TRADE_COLUMNS,
+    iterate_beside,
     iterate_metric_rows,
     iterate_series_rows,
     iterate_trade_rows,
+    list_episodes,
     write_csv,
     write_result,
     write_series_json,
@@ -226,10 +229,18 @@ def _write_table(record: RunRecord, table: str, extension: str) -> Iterator[byte
         return iter([encode_json({**identity, "trades": listed})])
     names = SERIES_TABLES[table]
     columns = _require(runs.load_columns(run_id, ("time", *names)), record)
+    # The drawdown's table is more than its series: the episodes stand beside the first bars.
+    episodes = list_episodes(summary) if table == "drawdown" else None
     if is_csv:
+        header: tuple[str, ...] = ("time", *names)
         rows = iterate_series_rows(columns, names, summary["spacing"])
-        return write_csv(("time", *names), rows, identity)
-    return write_series_json(columns, names, summary["spacing"], identity)
+        if episodes is not None:
+            header = (*header, *EPISODE_COLUMNS)
+            cells = (list(episode.values()) for episode in episodes)
+            rows = iterate_beside(rows, cells, len(EPISODE_COLUMNS))
+        return write_csv(header, rows, identity)
+    beside = {} if episodes is None else {"episodes": episodes}
+    return write_series_json(columns, names, summary["spacing"], {**identity, **beside})
 
 
 def show_report(run_id: str) -> Response:

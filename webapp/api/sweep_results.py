@@ -10,6 +10,7 @@ from flask import Response, request
 
 from adapters.sweep_filters import parse_filters
 from adapters.sweep_heatmap import validate_heatmap
+from adapters.verdict_version import VERDICT_VERSION
 from backtest.errors import FieldError, InputError
 from storage.sweep_records import SweepRecord
 from webapp.bodies import read_query
@@ -143,7 +144,8 @@ def show_parallel(sweep_id: str) -> Response:
 def show_verdict(sweep_id: str) -> Response:
     """Answer whether the winner is real or luck."""
     record = load_sweep(sweep_id)
-    return answer_by_worker(record, "verdict", {"is_final": record.state == "succeeded"})
+    question = {"is_final": record.state == "succeeded", "version": VERDICT_VERSION}
+    return answer_by_worker(record, "verdict", question)
 
 
 def _show_view(sweep_id: str, kind: str) -> Response:

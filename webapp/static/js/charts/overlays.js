@@ -8,6 +8,7 @@ const MARK_GAP = 3;
 // Fewer pixels a trade than this, and marks shrink to specks.
 const CROWDED_PIXELS = 9;
 const TAG_HEIGHT = 15;
+const LABEL_HEIGHT = 13;
 
 const exitBars = new WeakMap();
 
@@ -165,7 +166,6 @@ export function drawLevels(levels) {
     ctx.save();
     ctx.font = scaleFont(ratio);
     ctx.textAlign = "right";
-    ctx.textBaseline = "bottom";
     for (const { value, label, color } of levels()) {
       const y = u.valToPos(value, "y", true);
       if (y < top || y > top + height) continue;
@@ -176,7 +176,9 @@ export function drawLevels(levels) {
       ctx.lineTo(left + width, y);
       ctx.stroke();
       ctx.fillStyle = color;
-      ctx.fillText(label, left + width - 6 * ratio, y - 2 * ratio);
+      const isHigh = y - top < LABEL_HEIGHT * ratio; // no room above the line
+      ctx.textBaseline = isHigh ? "top" : "bottom";
+      ctx.fillText(label, left + width - 6 * ratio, y + (isHigh ? 3 : -2) * ratio);
     }
     ctx.restore();
   };
@@ -208,7 +210,13 @@ export function placeTags(u, tags) {
     .sort((one, other) => one.y - other.y);
   for (let i = 0; i < placed.length; i += 1) {
     const least = i === 0 ? TAG_HEIGHT / 2 : placed[i - 1].y + TAG_HEIGHT + 1;
-    placed[i].y = Math.max(Math.min(placed[i].y, room - TAG_HEIGHT / 2), least);
+    placed[i].y = Math.max(placed[i].y, least);
+  }
+  // Those that were moved below the plot push the others up.
+  let most = room - TAG_HEIGHT / 2;
+  for (const tag of placed.toReversed()) {
+    tag.y = Math.min(tag.y, most);
+    most = tag.y - TAG_HEIGHT - 1;
   }
   return placed;
 }

@@ -43,6 +43,7 @@ function overlaysOf(summary) {
 export function pricePane({ summary, trades }, isLog, { selected = () => null, levels = () => [], weight = 3 } = {}) {
   const lines = overlaysOf(summary).map((name, idx) => ({ name: `indicator:${name}`, label: name.replaceAll("_", " "),
     color: OVERLAY_COLORS[idx % OVERLAY_COLORS.length], width: 1.25 }));
+  const hasEven = trades.some((trade) => trade.exit_reason !== "open" && trade.pnl === 0);
   return {
     title: summary.spec.dataset.adjusted ? "Price adjusted" : "Price raw", weight, isLog, hasCandles: true,
     series: [
@@ -57,7 +58,7 @@ export function pricePane({ summary, trades }, isLog, { selected = () => null, l
         text: `O ${formatPrice(open)}  H ${formatPrice(high)}  L ${formatPrice(low)}  C ${formatPrice(close)}` }),
       ...lines.map(({ name, label, color }) => key(color, `${label} ${formatPrice(others[name])}`)),
       h("span", { class: "legend-marks" }, "△ entry ", h("b", { class: "gain", text: "▼" }), " exit at gain ",
-        h("b", { class: "loss", text: "▼" }), " at loss"),
+        h("b", { class: "loss", text: "▼" }), " at loss", hasEven && [h("b", { class: "second", text: " ▼" }), " even"]),
       describeTrade(tradeAt(trades, bar)),
     ],
   };

@@ -8,6 +8,8 @@ import { formatMoment, TimeIndex } from "./time_axis.js";
 
 const FETCH_DELAY = 120;
 const POINTS_PER_PIXEL = 2;
+// Asked for in steps, so that panes of nearly the same width share an answer that the browser keeps.
+const POINTS_STEP = 1000;
 const MAX_POINTS = 4000;
 const LABEL_WIDTH = 84;
 let stacks = 0;
@@ -94,7 +96,8 @@ export class ChartStack {
   }
 
   pointBudget() {
-    return Math.min(Math.max(Math.round(this.box.clientWidth * POINTS_PER_PIXEL), 600), MAX_POINTS);
+    const steps = Math.ceil(this.box.clientWidth * POINTS_PER_PIXEL / POINTS_STEP);
+    return Math.min(Math.max(steps, 1) * POINTS_STEP, MAX_POINTS);
   }
 
   isFineEnough(pane) {

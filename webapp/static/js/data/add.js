@@ -36,7 +36,7 @@ export class AddForms {
       ["date_format", buildRow("date_format", "date format", buildInput("date_format", "found by itself"), "",
         "only if dates can be read in two ways: %d/%m/%Y")],
     ]);
-    this.fileName = h("span", { class: "file-name second", text: "none chosen" });
+    this.fileName = h("label", { for: "field-file", class: "file-name second", text: "none chosen" });
     this.controls.get("file").row.querySelector(".box").append(this.fileName);
     fill($("#upload-fields"), [...this.controls.values()].map((control) => control.row));
   }

@@ -149,12 +149,12 @@ function buildVersions(versions, onRemove) {
   return h("section", { class: "fact-block" }, h("h3", { text: "Versions" }),
     h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Versions" },
       h("table", { class: "grid rows", id: "versions" },
-        h("thead", {}, h("tr", {}, [["#", "n"], ["Bars", "n"], ["Range"], ["Added"], [""]]
+        h("thead", {}, h("tr", {}, [["#", "n"], ["Bars", "n"], ["Range"], ["Added"], ...(versions.length > 1 ? [["Remove"]] : [])]
           .map(([text, kind]) => h("th", { scope: "col", class: kind, text })))),
         h("tbody", {}, versions.map((version) => h("tr", {},
           h("td", { class: "n", text: version.version }), h("td", { class: "n", text: formatCount(version.n_bars) }),
           h("td", { class: "wrap", text: `${version.start.slice(0, 10)} to ${version.end.slice(0, 10)}` }),
           h("td", { class: "second", title: version.file_name, text: version.created_at.slice(0, 10) }),
-          h("td", {}, versions.length > 1 && h("button", { type: "button", class: "btn btn-small", text: "Remove",
+          versions.length > 1 && h("td", {}, h("button", { type: "button", class: "btn btn-small", text: "Remove",
             "aria-label": `Remove version ${version.version}`, on: { click: () => onRemove(version) } }))))))));
 }

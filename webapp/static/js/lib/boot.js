@@ -16,7 +16,7 @@
 /**
  * @typedef {Object} Boot
  * @property {string} version @property {Rule[]} rules @property {Field[]} trading
- * @property {Object[]} datasets
+ * @property {Object[]} datasets @property {Object|null} run the one that the address names, if it has ended
  */
 
 /** @returns {Boot} */

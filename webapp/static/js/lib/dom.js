@@ -73,7 +73,7 @@ export function confirmDialog({ title, text, yes }) {
  * Open a modal dialog with a form; resolves with the form's data, or null if it was left.
  * @param {string} title
  * @param {Node[]} content
- * @param {string} yes label of the button that agrees
+ * @param {string|null} yes label of the button that agrees; null where there is nothing to agree to
  * @returns {Promise<FormData|null>}
  */
 export function openDialog(title, content, yes) {
@@ -83,7 +83,7 @@ export function openDialog(title, content, yes) {
       h("h2", { id: titleId, text: title }),
       content,
       h("div", { class: "dialog-actions" },
-        h("button", { class: "btn btn-primary", value: "yes", type: "submit", text: yes }),
+        yes && h("button", { class: "btn btn-primary", value: "yes", type: "submit", text: yes }),
         h("button", { class: "btn", value: "no", type: "submit", formnovalidate: true, text: "Close" })));
     const dialog = h("dialog", { class: "dialog", "aria-labelledby": titleId }, form);
     dialog.addEventListener("close", () => {
@@ -92,6 +92,7 @@ export function openDialog(title, content, yes) {
     });
     document.body.append(dialog);
     dialog.showModal();
+    dialog.scrollTop = 0; // the first field has the focus, and may be far down
   });
 }
 

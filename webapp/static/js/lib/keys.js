@@ -3,7 +3,7 @@
 import { h, openDialog } from "./dom.js";
 
 const STORE_KEY = "letter-keys";
-/** @type {Array<{keys: string[], label: string, does: string, run: Function}>} */
+/** @type {Array<{keys: string[], run: Function, unless?: string}>} */
 const bindings = [];
 
 /** Keys that work inside one part of the page; shown in the list, handled by that part. */
@@ -24,7 +24,8 @@ const PAGE_KEYS = [
   ["l", "log or linear scale"],
   ["s", "stats rail beside the charts"],
   ["[ ]", "previous and next trade"],
-  ["Space", "runs: pin a run to compare it, or take its pin off"],
+  ["Space", "run, runs: pin a run to compare it, or take its pin off"],
+  ["x", "run: everything that can be exported"],
   ["f", "runs: search"],
   ["t n", "tags, note"],
   ["e", "data: rename"],
@@ -44,9 +45,10 @@ function switchLetterKeys(isOn) {
  * Bind keys that work anywhere outside fields.
  * @param {string[]} keys values of `KeyboardEvent.key`
  * @param {(event: KeyboardEvent) => void} run
+ * @param {{unless?: string}} [options] selector of parts that keep the key for themselves
  */
-export function bindKeys(keys, run) {
-  bindings.push({ keys, run });
+export function bindKeys(keys, run, { unless } = {}) {
+  bindings.push({ keys, run, unless });
 }
 
 /** Start listening; call once a page. */
@@ -59,7 +61,7 @@ export function installKeys() {
     // Space and Enter press what has the focus.
     if (event.key === " " && event.target.closest("button, a, summary")) return;
     const binding = bindings.find((item) => item.keys.includes(event.key));
-    if (!binding) return;
+    if (!binding || (binding.unless && event.target.closest(binding.unless))) return;
     event.preventDefault();
     binding.run(event);
   });

@@ -59,7 +59,7 @@ function episodeTable({ result, onRange }) {
   };
   return h("table", { class: "grid list" },
     h("caption", { class: "visually-hidden", text: "Ten deepest drawdowns" }),
-    h("thead", {}, h("tr", {}, ["#", "Depth", "", "Peak", "Trough", "Recovery", "Bars", "Days", "To trough", "Zoom"]
+    h("thead", {}, h("tr", {}, ["#", "Depth", "Of the deepest", "Peak", "Trough", "Recovery", "Bars", "Days", "To trough", "Zoom"]
       .map((text, idx) => h("th", { scope: "col", class: [1, 6, 7, 8].includes(idx) ? "n" : "", text })))),
     h("tbody", {}, drawdowns.length ? drawdowns.map((episode, idx) => h("tr", {},
       h("td", { text: idx + 1 }), h("td", { class: "n loss", text: formatPercent(episode.depth) }),

@@ -13,6 +13,7 @@ import { bindKeys } from "../lib/keys.js";
 import { installShell, showTrouble } from "../lib/shell.js";
 import { refreshHealth, setStatus } from "../lib/status.js";
 import { editTags } from "../lib/tag_dialog.js";
+import { RunPin } from "./pin.js";
 import { ResultView } from "./result_view.js";
 import { showHeading, showRibbon } from "./ribbon.js";
 import { followRun, isTerminal, loadResult, newKey, runPath, submitRun } from "./session.js";
@@ -36,6 +37,7 @@ class RunPage {
       onError: (error) => this.reportTrouble(error, () => this.open(this.run.run_id)),
       onAgain: () => this.runAgain(),
     });
+    this.pin = new RunPin([$("#pin-run"), $("#phone-pin")], $("#compare-pins"));
     this.run = null;
     this.following = new AbortController();
     installPresets(this.form, () => this.echoForm());
@@ -57,6 +59,8 @@ class RunPage {
     bindKeys(["t"], () => this.edit("tags"));
     bindKeys(["n"], () => this.edit("note"));
     bindKeys(["c"], () => $("#cancel-run")?.focus());
+    // A part that scrolls pages down with it.
+    bindKeys([" "], () => this.pin.toggle(), { unless: ".scroll" });
   }
 
   toggleForm() {
@@ -97,6 +101,7 @@ class RunPage {
     const data = this.boot.datasets.map((item) => item.symbol).slice(0, 6).join(", ") || "none yet.";
     showRibbon(null);
     showHeading(null, null);
+    this.pin.show(null);
     this.view.clear();
     const first = this.boot.datasets[0]?.symbol || "AAPL";
     showEmpty([`${first} RSI 14 30 70 GO`, `${first} MACD 12 26 9 2005-01-01- stop_loss=0.10 GO`], data, (text) => {
@@ -163,7 +168,7 @@ class RunPage {
     const begun = performance.now();
     setStatus("RUN", runId);
     try {
-      const run = await followRun(runId, {
+      const run = this.takeKnown(runId) ?? await followRun(runId, {
         signal,
         onState: (state, delay) => {
           showTrouble(null);
@@ -179,9 +184,17 @@ class RunPage {
     }
   }
 
+  /** The run that came with the page, once: from then on it may have been tagged, or deleted. */
+  takeKnown(runId) {
+    const { run } = this.boot;
+    this.boot.run = null;
+    return run?.run_id === runId ? run : null;
+  }
+
   showProgress(run, delay, waited) {
     setStatus("STATE", `${run.state} · poll ${(delay / 1000).toFixed(1)} s`);
     if (isTerminal(run.state) || waited < PATIENCE) return;
+    this.pin.show(null);
     const cancel = () => request(`${runPath(run.run_id)}/cancel`, { method: "POST" });
     if (!this.view.isShowing) {
       showRibbon(null);
@@ -227,6 +240,7 @@ class RunPage {
     const { tags, note } = this.run;
     $("#run-tags").textContent = [tags.join(", "), note].filter(Boolean).join(" · ");
     for (const button of [$("#edit-tags"), $("#copy-link")]) button.hidden = false;
+    this.pin.show(this.run.run_id);
   }
 
   async edit(focus) {
@@ -246,6 +260,7 @@ class RunPage {
     if (error.isTrouble) this.reportTrouble(error, () => this.open(runId));
     else {
       this.view.clear();
+      this.pin.show(null);
       showRibbon(null);
       showHeading(null, null);
       showMissing(shortId(runId), error.message);

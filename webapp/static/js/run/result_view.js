@@ -9,13 +9,13 @@ import { findRule } from "../lib/boot.js";
 import { showDrawdown, showEquity, showPortfolio } from "./chart_tabs.js";
 import { pictureSection } from "./pictures.js";
 import { showAssumptions } from "./assumptions.js";
+import { EXPORTS, openExports } from "./export_dialog.js";
 import { showHeading, showRibbon } from "./ribbon.js";
 import { runPath } from "./session.js";
 import { showStats } from "./stats.js";
 import { installTabs, selectTab, TABS } from "./tabs.js";
 import { TradesTab } from "./trades.js";
 
-const EXPORTS = { stats: "metrics", equity: "equity", drawdown: "drawdown", portfolio: "portfolio", trades: "trades" };
 const CHART_TABS = { equity: showEquity, drawdown: showDrawdown, portfolio: showPortfolio };
 const RAIL_KEY = "rail";
 const ADDRESS_DELAY = 150;
@@ -38,6 +38,7 @@ export class ResultView {
       button.addEventListener("click", () => this.setScale(button.dataset.scale === "log"));
     }
     $("#export-png").addEventListener("click", () => this.savePicture());
+    for (const id of ["#export-all", "#phone-export"]) $(id).addEventListener("click", () => this.offerExports());
     $("#rail-toggle").addEventListener("click", () => this.toggleRail());
     $("#zoom-in").addEventListener("click", () => this.stack?.zoom(0.5));
     $("#zoom-out").addEventListener("click", () => this.stack?.zoom(2));
@@ -53,6 +54,7 @@ export class ResultView {
     bindKeys(["0"], () => this.stack?.setRange(null));
     bindKeys(["l"], () => this.setScale(!this.isLog));
     bindKeys(["s"], () => this.toggleRail());
+    bindKeys(["x"], () => this.offerExports());
     bindKeys(["["], () => this.stepTrade(-1));
     bindKeys(["]"], () => this.stepTrade(1));
   }
@@ -100,7 +102,7 @@ export class ResultView {
     this.linkExports();
     if (!isQuiet) writeAddress({ tab: name });
     if (this.built.has(name)) this.stack?.resize();
-    else this.built.set(name, this.build(name, $(`#panel-${name}`)));
+    else this.built.set(name, this.build(name, $(`#panel-${name} > .panel-body`)));
     // Zoomed elsewhere in the meantime: the time axes of the tabs move together.
     if (CHART_TABS[name]) this.stack.setRange(this.range, { isQuiet: true });
   }
@@ -128,6 +130,10 @@ export class ResultView {
     const base = `${runPath(this.result.runId)}/export/${EXPORTS[this.tab]}`;
     for (const kind of ["csv", "json"]) $(`#export-${kind}`).href = `${base}.${kind}`;
     $("#export-report").href = `${runPath(this.result.runId)}/report.html`;
+  }
+
+  offerExports() {
+    if (this.result) openExports(this.result.runId, this.tab, () => this.savePicture());
   }
 
   async savePicture() {

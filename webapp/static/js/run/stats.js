@@ -59,7 +59,8 @@ function metricRow(name, summary, hasReasons, isStop) {
 function monthTable({ monthly, yearly }) {
   const byYear = new Map(yearly.map((row) => [row.year, { ...row, months: Array(12).fill(null) }]));
   for (const row of monthly) byYear.get(row.year).months[row.month - 1] = row;
-  return h("table", { class: "grid months" },
+  return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Returns by month and year" }, h("table",
+    { class: "grid months" },
     h("caption", {}, "Returns by month and year, %"),
     h("thead", {}, h("tr", {}, h("th", { scope: "col", text: "Year" }),
       MONTHS.map((text) => h("th", { scope: "col", class: "n", text })),
@@ -68,7 +69,7 @@ function monthTable({ monthly, yearly }) {
       row.months.map((month) => percentCell(month && month.run,
         month && `buy & hold ${formatSignedPercent(month.benchmark, 1)}`)),
       percentCell(row.run, null, "total"), h("td", { class: "n second", text: bare(row.benchmark) }),
-        differenceCell(row)))));
+        differenceCell(row))))));
 }
 
 function bare(value) {

@@ -9,7 +9,7 @@ import { COLORS } from "../charts/theme.js";
 const ROW_HEIGHT = 22;
 const TOUCH_ROW_HEIGHT = 44;
 const SPARE_ROWS = 12;
-const BAR = { width: 170, height: 14 };
+const BAR = { width: 130, height: 14 };
 
 // field, heading, is a figure, cell
 const COLUMNS = [
@@ -28,9 +28,12 @@ const COLUMNS = [
   ["return", "Return", true, (trade) => formatSignedPercent(trade.return), (trade) => signClass(trade.return)],
   ["mae", "MAE", true, (trade) => formatPercent(trade.mae, 1)],
   ["mfe", "MFE", true, (trade) => formatSignedPercent(trade.mfe, 1)],
-  ["", "MAE — return — MFE", false, null],
+  ["", "MAE to MFE", false, null],
   ["exit_reason", "Exit reason", false, (trade) => trade.exit_reason],
 ];
+
+// What the row of totals has no room to say.
+const TIPS = { "": () => "Means of the closed trades; P&L and costs are sums.", exit_reason: (text) => text };
 
 /** A sortable grid with one selected row. */
 export class TradeTable {
@@ -101,10 +104,11 @@ export class TradeTable {
       commission: formatCount(totals.commission), pnl: formatSignedMoney(totals.pnl),
         return: formatSignedPercent(totals.mean_return),
       mae: formatPercent(totals.mean_mae, 1), mfe: formatSignedPercent(totals.mean_mfe, 1),
-        "": "means; P&L and costs are sums", exit_reason: reasons };
+        "": "means, sums", exit_reason: reasons };
     const colored = { pnl: totals.pnl, return: totals.mean_return };
     fill(this.foot, h("tr", { role: "row" },
       COLUMNS.map(([field, , isFigure]) => h("td", { role: "gridcell", text: cells[field] || "",
+      data: TIPS[field] ? { tip: TIPS[field](cells[field]) } : {},
       class: [isFigure ? "n" : "", field in colored ? signClass(colored[field]) : "",
         field === "entry_time" ? "amber" : ""].join(" ") }))));
   }
@@ -141,7 +145,7 @@ export class TradeTable {
       h("svg:rect", { x: from, y: middle - 1.5, width: Math.max(to - from, 1), height: 3, fill: COLORS.control }),
       h("svg:rect", { x: zero, y: 1, width: 1, height: BAR.height - 2, fill: COLORS.second }),
       h("svg:rect", { x: result - 1.5, y: 2, width: 3, height: BAR.height - 4,
-        fill: result >= zero ? COLORS.gain : COLORS.loss }));
+        fill: result > zero ? COLORS.gain : result < zero ? COLORS.loss : COLORS.second }));
   }
 
   /** Select without telling anybody. @param {Object|null} trade */

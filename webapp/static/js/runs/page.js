@@ -15,12 +15,11 @@ import { Compare } from "./compare.js";
 import { editCell } from "./edit.js";
 import { parseRunFilter, sortRuns, writePicked } from "./filter.js";
 import { RunHistory } from "./history.js";
-import { Pins, SLOTS } from "./pins.js";
+import { loadPins, savePins, SLOTS } from "./pins.js";
 import { RunTable } from "./table.js";
 import { FilterToggles } from "./toggles.js";
 
 const TYPING_PAUSE = 150;
-const PINS_KEY = "pinned-runs";
 const DEFAULT_SORT = "submitted_at:down";
 // Conditions as addresses of earlier versions had them, one by one.
 const OLD_FILTERS = ["symbol", "rule", "state", "tag"];
@@ -59,8 +58,7 @@ class RunsPage {
     const [name, way] = (address.sort || DEFAULT_SORT).split(":");
     this.sort = { name: this.columns.some((column) => column.name === name) ? name : "submitted_at",
       isDown: way !== "up" };
-    // Pins outlive a look at a run; an address that names its own has the last word.
-    this.pins = new Pins(address.pins ?? sessionStorage.getItem(PINS_KEY));
+    this.pins = loadPins(address.pins);
     this.table.chosenId = address.row || null;
     writeAddress({ ...Object.fromEntries(OLD_FILTERS.map((each) => [each, null])), q: this.search.value,
       pins: this.pins.toString() });
@@ -187,9 +185,8 @@ class RunsPage {
   }
 
   keepPins() {
-    const text = this.pins.toString();
-    writeAddress({ pins: text });
-    sessionStorage.setItem(PINS_KEY, text);
+    writeAddress({ pins: this.pins.toString() });
+    savePins(this.pins);
     this.draw();
   }
 

@@ -1,4 +1,4 @@
-/** Which runs are compared: up to five slots, each with a letter, a colour and a line style. No page. */
+/** Which runs are compared: up to five slots, each with a letter, a colour and a line style. */
 
 import { COLORS } from "../charts/theme.js";
 
@@ -10,6 +10,8 @@ export const SLOTS = [
   { letter: "D", color: "#ff9ecf", width: 1.5, dash: [8, 3, 2, 3] },
   { letter: "E", color: "#8fe3e8", width: 1.5, dash: [12, 4] },
 ];
+// Pins outlive a look at a run, and end with the browser's tab.
+const STORE_KEY = "pinned-runs";
 const ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /** Runs by slot; a run keeps its letter while others come and go. */
@@ -47,4 +49,14 @@ export class Pins {
   clear() {
     this.ids.fill(null);
   }
+}
+
+/** @param {string} [text] of an address that names its own; it has the last word @returns {Pins} */
+export function loadPins(text) {
+  return new Pins(text ?? sessionStorage.getItem(STORE_KEY));
+}
+
+/** @param {Pins} pins */
+export function savePins(pins) {
+  sessionStorage.setItem(STORE_KEY, pins.toString());
 }

@@ -84,7 +84,7 @@ export function showLuck(root, sweep, { spread, held, isJudged, onOpen }) {
       h("span", { class: "second", text: "raw best against plateau" })),
     h("table", { class: "grid luck-table" },
       h("caption", { class: "visually-hidden", text: "Raw best against plateau" }),
-      h("thead", {}, h("tr", {}, h("th", { scope: "col", text: "" }),
+      h("thead", {}, h("tr", {}, h("th", { scope: "col", text: "Setting" }),
         [["Raw best", best, "open-best"], ["Plateau", plateau, "open-plateau"]]
         .map(([text, row, id]) => h("th", { scope: "col", class: "n" }, text, " ", open(row, id))))),
       h("tbody", {},

@@ -39,10 +39,12 @@ export class Ranking {
       "aria-label": "Ranking; arrows move, Enter opens" }, this.table);
     this.exports = ["csv", "parquet"].map((kind) =>
       h("a", { class: "btn btn-small", id: `export-${kind}`, download: true, text: kind }));
+    this.more = h("button", { type: "button", id: "ranking-more", class: "btn btn-small", hidden: true,
+      on: { click: () => this.scrollColumns() } });
     fill(root, h("div", { class: "filter-bar" },
       h("label", { for: "ranking-filter", text: "Filter" }), this.filter,
       h("label", { for: "ranking-trades", text: "Min trades" }), this.minTrades,
-      this.error, h("span", { class: "push" }, this.count), this.previous, this.next), this.scroller);
+      this.error, h("span", { class: "push" }, this.count), this.previous, this.next, this.more), this.scroller);
     $("#ranking-exports").append(...this.exports);
     this.listen();
   }
@@ -61,6 +63,26 @@ export class Ranking {
       if (row) this.handlers.onOpen(this.rows[Number(row.dataset.at)]);
     });
     this.scroller.addEventListener("keydown", (event) => this.onKey(event));
+    this.scroller.addEventListener("scroll", () => this.countHidden(), { passive: true });
+    this.sizing = new ResizeObserver(() => this.countHidden());
+    for (const box of [this.scroller, this.table]) this.sizing.observe(box);
+  }
+
+  /** Say how many columns lie beyond the right edge, where a cut one might be taken for the last. */
+  countHidden() {
+    const { scrollLeft, clientWidth, scrollWidth } = this.scroller;
+    const n = [...this.table.querySelectorAll("thead th")]
+      .filter((head) => head.offsetLeft + head.offsetWidth > scrollLeft + clientWidth + 1).length;
+    this.more.hidden = scrollWidth <= clientWidth + 1;
+    this.more.textContent = n ? `${n} more ▸` : "◂ first";
+    this.more.setAttribute("aria-label", n ? `${n} more columns` : "Back to the first columns");
+    this.scroller.classList.toggle("has-more", n > 0);
+  }
+
+  scrollColumns() {
+    const { scrollLeft, clientWidth, scrollWidth } = this.scroller;
+    const isAtEnd = scrollLeft + clientWidth >= scrollWidth - 1;
+    this.scroller.scrollTo({ left: isAtEnd ? 0 : scrollLeft + clientWidth * 0.8 });
   }
 
   /** Take what the address holds. @param {Object<string, string>} address */
@@ -150,7 +172,7 @@ export class Ranking {
     this.order = answer.order;
     return [
       { title: "#", isFigure: true, cell: (row) => (row.rank ? formatCount(row.rank) : DASH) },
-      { title: "", cell: (row, at, known) => this.label(row, at, known) },
+      { title: "mark", cell: (row, at, known) => this.label(row, at, known) },
       ...axisNames(this.sweep).map((name) => ({ title: name,
         isFigure: typeof levelIn(this.rows[0] || { params: {}, trading: {} }, name) !== "string",
         cell: (row) => formatLevel(levelIn(row, name)) })),

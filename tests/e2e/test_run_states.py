@@ -1,0 +1,70 @@
+"""The run page where there is no result, not yet, or one with a catch."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import psutil
+from playwright.sync_api import expect
+
+from tests.e2e.page_helpers import Visit
+
+
+def test_a_waiting_run_shows_its_place_and_can_be_cancelled(visit: Visit) -> None:
+    page = visit.page
+    page.goto("/")
+    worker = psutil.Process(visit.platform.up["pids"]["worker"])
+    stopped = [worker, *worker.children(recursive=True)]
+    for process in stopped:
+        os.kill(process.pid, signal.SIGSTOP)
+    try:
+        visit.command("MSFT RSI 9 25 75 GO")
+        expect(page.locator("#state-panel h2")).to_have_text("Queued, 1st of 1")
+        page.keyboard.press("c")
+        expect(page.locator("#cancel-run")).to_be_focused()
+        page.keyboard.press("Enter")
+        expect(page.locator("#state-panel h2")).to_have_text("Cancelled")
+        expect(page.locator("[data-status=STATE]")).to_contain_text("poll stopped")
+    finally:
+        for process in stopped:
+            os.kill(process.pid, signal.SIGCONT)
+
+
+def test_an_unreachable_server_is_named_and_the_result_stays(visit: Visit) -> None:
+    visit.allowed = lambda text: "ERR_INTERNET_DISCONNECTED" in text
+    page = visit.page
+    visit.open_run("stats")
+    page.context.set_offline(True)
+    page.click("#run-button")
+    expect(page.locator("#banner")).to_contain_text("OFFLINE")
+    assert visit.kpi("n_trades") != "–"
+    page.context.set_offline(False)
+    page.click("#banner button")
+    expect(page.locator("#banner")).to_be_hidden()
+
+
+def test_an_unknown_run_is_said_to_be_missing(visit: Visit) -> None:
+    visit.page.goto("/?run=123e4567-e89b-42d3-a456-426614174000")
+    expect(visit.page.locator("#state-panel h2")).to_contain_text("No such run")
+
+
+def test_a_ruined_run_says_so_and_gives_the_reason_of_every_dash(visit: Visit) -> None:
+    page = visit.page
+    visit.open_run("stats", trading={"direction": "long_short"})
+    expect(page.locator("#assumptions")).to_contain_text("RUINED")
+    assert visit.kpi("cagr") == "–"
+    expect(page.locator("#panel-stats [data-metric=cagr]")).to_contain_text("below zero")
+    page.hover("#ribbon [data-metric=cagr] .term")
+    expect(page.locator("#tooltip")).to_contain_text("UNDEFINED HERE equity ended below zero")
+    page.click("#tab-equity")
+    expect(page.locator("[data-scale=lin]")).to_have_attribute("aria-pressed", "true")
+
+
+def test_the_beginning_of_an_id_opens_the_run(visit: Visit) -> None:
+    page = visit.page
+    run_id = visit.open_run("stats")
+    page.goto("/help")
+    visit.command(f"RUN {run_id[:8]}")
+    visit.wait_for_result()
+    assert f"run={run_id}" in page.url
