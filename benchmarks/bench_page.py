@@ -30,6 +30,7 @@ sys.path.insert(0, str(ROOT))  # the platform of the tests is started here too
 from tests.support.platform import run_platform
 
 N_BARS, N_ROUNDS, N_FRAMES = 1_000_000, 5, 120
+CHROMIUM = "/usr/bin/chromium"
 TABS = ("stats", "equity", "drawdown", "portfolio", "trades")
 FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
@@ -195,33 +196,54 @@ def measure_frames(page: Page, name: str, step: str) -> Sequence[str]:
     )
 
 
+def run_benchmark(chromium: str, url: str | None = None) -> list[Table]:
+    """Measure a daily run and one over 1,000,000 bars."""
+    with open_platform(url) as page_url, sync_playwright() as playwright:
+        with httpx.Client(base_url=page_url, timeout=120, trust_env=False) as client:
+            upload_walk(client)
+            daily, minutes = (f"{page_url}/?run={submit(client, run)}" for run in (DAILY, MINUTES))
+        browser = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
+        tables = [
+            *measure_run(browser, daily, "3,270 daily bars"),
+            *measure_run(browser, minutes, "1,000,000 bars"),
+        ]
+        browser.close()
+    return tables
+
+
+def measure_run(browser: Browser, run: str, name: str) -> list[Table]:
+    """Measure first views, tabs and motion of one run's page."""
+    headings = ("ms", "best", "median", "target")
+    visits = measure_visits(browser, f"{run}&tab=equity")
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    page.add_init_script(WATCH)
+    tabs = measure_tabs(page, f"{run}&tab=equity")
+    visit(page, f"{run}&tab=equity")
+    motion = [measure_frames(page, "zoom", ZOOM), measure_frames(page, "pan", PAN)]
+    visit(page, f"{run}&tab=trades")
+    count = page.locator("[data-show=all]").inner_text()
+    motion.append(measure_frames(page, f"scroll of trades ({count})", SCROLL))
+    page.close()
+    headed = ("motion", "frames/s", "95 %, ms", "worst, ms")
+    return [
+        Table(f"First view of a stored run, {name}", headings, visits),
+        Table(f"Tab switch, {name}", headings, tabs),
+        Table(f"Motion, {name}: at least 30 frames/s", headed, motion),
+    ]
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--url", help="a platform that runs already")
-    parser.add_argument("--chromium", default="/usr/bin/chromium")
+    parser.add_argument("--chromium", default=CHROMIUM)
+    parser.add_argument("--markdown", action="store_true", help="as docs/benchmarks.md has it")
     options = parser.parse_args()
-    with open_platform(options.url) as url, sync_playwright() as playwright:
-        with httpx.Client(base_url=url, timeout=120, trust_env=False) as client:
-            upload_walk(client)
-            daily, minutes = (f"{url}/?run={submit(client, each)}" for each in (DAILY, MINUTES))
-        browser = playwright.chromium.launch(executable_path=options.chromium, args=list(FLAGS))
-        headings = ("ms", "best", "median", "target")
-        for name, run in (("3,270 daily bars", daily), ("1,000,000 bars", minutes)):
-            rows = measure_visits(browser, f"{run}&tab=equity")
-            Table(f"First view of a stored run, {name}", headings, rows).show()
-            page = browser.new_page(viewport={"width": 1440, "height": 900})
-            page.add_init_script(WATCH)
-            Table(f"Tab switch, {name}", headings, measure_tabs(page, f"{run}&tab=equity")).show()
-            visit(page, f"{run}&tab=equity")
-            rows = [measure_frames(page, "zoom", ZOOM), measure_frames(page, "pan", PAN)]
-            visit(page, f"{run}&tab=trades")
-            count = page.locator("[data-show=all]").inner_text()
-            rows.append(measure_frames(page, f"scroll of trades ({count})", SCROLL))
-            headed = ("motion", "frames/s", "95 %, ms", "worst, ms")
-            Table(f"Motion, {name}: at least 30 frames/s", headed, rows).show()
-            page.close()
-        browser.close()
+    for table in run_benchmark(options.chromium, options.url):
+        if options.markdown:
+            print(table.to_markdown())
+        else:
+            table.show()
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import argparse
 import os
 from pathlib import Path
 
+import bench_page
 import bench_platform
 import bench_single_run
 import bench_sweep
@@ -87,6 +88,10 @@ def main() -> None:
         ("Sweeps", bench_sweep.run_benchmark(*shared)),
         ("The platform", bench_platform.run_benchmark(options.rounds)),
     ]
+    if Path(bench_page.CHROMIUM).exists():
+        sections.append(("The page", bench_page.run_benchmark(bench_page.CHROMIUM)))
+    else:
+        print(f"No page: there is no {bench_page.CHROMIUM}.")
     draw_scaling(measure_scaling(2), ROOT / "docs" / "scaling.png")
     parts = [_INTRODUCTION, describe_machine() + "\n"]
     for title, tables in sections:
