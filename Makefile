@@ -8,6 +8,8 @@ STAMP := $(VENV)/.stamps
 JOBS ?= 3
 # In the order of the folders: the small files come last, and no process ends long before another.
 SHARED = -n $(JOBS) --dist loadfile --no-loadscope-reorder
+# The walk through every state of every page takes minutes, as the chaos suite does.
+WALK = tests/e2e/test_every_page.py
 # A machine that stands still for seconds makes a browser or a server late. Such a test is tried
 # again, and the summary counts each time that it was.
 RERUNS ?= --reruns 2 --reruns-delay 3
@@ -42,8 +44,8 @@ run: $(STAMP)/product ## Bring up the whole product on embedded defaults
 system-packages:
 	@scripts/install_system_packages
 
-test: $(STAMP)/test system-packages ## Run all tests but the slow chaos suite
-	$(BIN)/python -m pytest tests --ignore=tests/chaos $(SHARED) $(RERUNS) $(PYTEST_FLAGS)
+test: $(STAMP)/test system-packages ## Run all tests but the slow suites
+	$(BIN)/python -m pytest tests --ignore=tests/chaos --ignore=$(WALK) $(SHARED) $(RERUNS) $(PYTEST_FLAGS)
 
 # KUBECONFIG names the cluster; its context names a namespace in which Jobs may be created, deleted,
 # and given a played pod; it has the accounts of k8s/base/service-accounts.yaml, without which the API
@@ -52,8 +54,8 @@ test-k8s: $(STAMP)/test ## Run the Kubernetes suite against the cluster of KUBEC
 	@test -n "$$KUBECONFIG" || { echo "no cluster is configured: let KUBECONFIG name a kubeconfig; nothing was run"; exit 2; }
 	$(BIN)/python -m pytest tests/chaos/test_kubernetes.py $(PYTEST_FLAGS)
 
-chaos: $(STAMP)/test system-packages ## Break things on purpose; REPORT=docs/reliability.md writes what was seen
-	$(BIN)/python -m pytest tests/chaos $(SHARED) -n 2 $(if $(REPORT),--reliability-report=$(REPORT)) $(RERUNS) $(PYTEST_FLAGS)
+chaos: $(STAMP)/test system-packages ## The slow suites: break things on purpose, walk all pages; REPORT=docs/reliability.md writes what was seen
+	$(BIN)/python -m pytest tests/chaos $(WALK) $(SHARED) -n 2 $(if $(REPORT),--reliability-report=$(REPORT)) $(RERUNS) $(PYTEST_FLAGS)
 
 lint: $(STAMP)/test ## Check style, types and layers
 	$(BIN)/ruff check .

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 
 import numpy as np
 import pandas as pd
@@ -21,13 +20,7 @@ from adapters.conventions import (
 )
 from backtest.engine import build_engine_config, run_engine
 from rules.spec import TradingSpec
-
-with warnings.catch_warnings():
-    # What these libraries deprecate while they are imported is theirs.
-    warnings.simplefilter("ignore")
-    import quantstats
-    import vectorbt
-    from backtesting._stats import compute_stats
+from tests.support import peers
 
 pytestmark = pytest.mark.filterwarnings("ignore:DatetimeIndex.dayofweek is deprecated")
 
@@ -122,7 +115,7 @@ def test_vectorbt_would_answer_this(market: Market, fill: str) -> None:
     price = market.bars["Close"].to_numpy().copy()
     price[fills.bar_idx] = fills.price
     step = pd.Series(market.bars.index).diff().median()
-    portfolio = vectorbt.Portfolio.from_orders(
+    portfolio = peers.vectorbt.Portfolio.from_orders(
         market.bars["Close"], size, price=price, fees=0.001, init_cash=CASH, freq=step
     )
     closed = portfolio.trades.closed
@@ -158,7 +151,7 @@ def test_backtesting_py_would_answer_this(market: Market, fill: str) -> None:
         }
     )
     frame["Duration"] = frame["ExitTime"] - frame["EntryTime"]
-    found = compute_stats(frame, market.result.equity, market.bars, None, RATE)
+    found = peers.backtesting.compute_stats(frame, market.result.equity, market.bars, None, RATE)
     check(
         compute_backtesting_py(market.account),
         total_return=found["Return [%]"] / 100,
@@ -182,16 +175,16 @@ def test_quantstats_would_answer_this(market: Market) -> None:
         r = (1.0 + r).groupby(r.index.normalize()).prod() - 1.0
     check(
         compute_quantstats(market.account),
-        total_return=quantstats.stats.comp(r),
-        cagr=quantstats.stats.cagr(r),
-        volatility=quantstats.stats.volatility(r),
-        sharpe=quantstats.stats.sharpe(r, rf=RATE),
-        sortino=quantstats.stats.sortino(r, rf=RATE),
-        max_drawdown=quantstats.stats.max_drawdown(r),
-        calmar=quantstats.stats.calmar(r),
-        win_rate=quantstats.stats.win_rate(r),
-        profit_factor=quantstats.stats.profit_factor(r),
-        exposure=quantstats.stats.exposure(r),
+        total_return=peers.quantstats.stats.comp(r),
+        cagr=peers.quantstats.stats.cagr(r),
+        volatility=peers.quantstats.stats.volatility(r),
+        sharpe=peers.quantstats.stats.sharpe(r, rf=RATE),
+        sortino=peers.quantstats.stats.sortino(r, rf=RATE),
+        max_drawdown=peers.quantstats.stats.max_drawdown(r),
+        calmar=peers.quantstats.stats.calmar(r),
+        win_rate=peers.quantstats.stats.win_rate(r),
+        profit_factor=peers.quantstats.stats.profit_factor(r),
+        exposure=peers.quantstats.stats.exposure(r),
     )
 
 

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import csv
 import math
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-import empyrical
 import numpy as np
 import pandas as pd
 import pytest
@@ -25,13 +23,7 @@ from backtest.engine import (
 )
 from backtest.metrics import compute_benchmark_equity, compute_metrics
 from rules.spec import TradingSpec
-
-with warnings.catch_warnings():
-    # What these libraries deprecate while they are imported is theirs.
-    warnings.simplefilter("ignore")
-    import quantstats
-    import vectorbt
-    from backtesting._stats import compute_stats
+from tests.support import peers
 
 # backtesting.py asks pandas for a day of the week by a name that pandas will drop.
 pytestmark = pytest.mark.filterwarnings("ignore:DatetimeIndex.dayofweek is deprecated")
@@ -131,17 +123,17 @@ def test_curve_metrics_equal_empyrical(run):
     r = run.returns
     check(
         run,
-        total_return=empyrical.cum_returns_final(r),
-        cagr=empyrical.annual_return(r, annualization=PPY),
-        volatility=empyrical.annual_volatility(r, annualization=PPY),
-        sharpe=empyrical.sharpe_ratio(r, risk_free=rf, annualization=PPY),
-        sortino=empyrical.sortino_ratio(r, required_return=mar, annualization=PPY),
-        max_drawdown=empyrical.max_drawdown(r),
-        calmar=empyrical.calmar_ratio(r, annualization=PPY),
-        omega=empyrical.omega_ratio(r),
-        var_95=empyrical.value_at_risk(r),
-        cvar_95=empyrical.conditional_value_at_risk(r),
-        tail_ratio=empyrical.tail_ratio(r),
+        total_return=peers.empyrical.cum_returns_final(r),
+        cagr=peers.empyrical.annual_return(r, annualization=PPY),
+        volatility=peers.empyrical.annual_volatility(r, annualization=PPY),
+        sharpe=peers.empyrical.sharpe_ratio(r, risk_free=rf, annualization=PPY),
+        sortino=peers.empyrical.sortino_ratio(r, required_return=mar, annualization=PPY),
+        max_drawdown=peers.empyrical.max_drawdown(r),
+        calmar=peers.empyrical.calmar_ratio(r, annualization=PPY),
+        omega=peers.empyrical.omega_ratio(r),
+        var_95=peers.empyrical.value_at_risk(r),
+        cvar_95=peers.empyrical.conditional_value_at_risk(r),
+        tail_ratio=peers.empyrical.tail_ratio(r),
     )
 
 
@@ -150,15 +142,15 @@ def test_what_is_measured_against_the_benchmark_equals_empyrical(run):
     r, b = run.returns, run.benchmark
     check(
         run,
-        benchmark_total_return=empyrical.cum_returns_final(b),
-        benchmark_cagr=empyrical.annual_return(b, annualization=PPY),
-        benchmark_sharpe=empyrical.sharpe_ratio(b, risk_free=rf, annualization=PPY),
-        benchmark_max_drawdown=empyrical.max_drawdown(b),
-        beta=empyrical.beta(r, b, risk_free=rf),
-        alpha=empyrical.alpha(r, b, risk_free=rf, annualization=PPY),
+        benchmark_total_return=peers.empyrical.cum_returns_final(b),
+        benchmark_cagr=peers.empyrical.annual_return(b, annualization=PPY),
+        benchmark_sharpe=peers.empyrical.sharpe_ratio(b, risk_free=rf, annualization=PPY),
+        benchmark_max_drawdown=peers.empyrical.max_drawdown(b),
+        beta=peers.empyrical.beta(r, b, risk_free=rf),
+        alpha=peers.empyrical.alpha(r, b, risk_free=rf, annualization=PPY),
         # excess_sharpe is the information ratio per bar, not per year.
-        information_ratio=empyrical.excess_sharpe(r, b) * math.sqrt(PPY),
-        tracking_error=empyrical.annual_volatility(r - b, annualization=PPY),
+        information_ratio=peers.empyrical.excess_sharpe(r, b) * math.sqrt(PPY),
+        tracking_error=peers.empyrical.annual_volatility(r - b, annualization=PPY),
         correlation=stats.pearsonr(r, b).statistic,
     )
 
@@ -176,15 +168,15 @@ def test_ratios_and_periods_equal_quantstats(run):
     pnl = pd.Series(run.result.trades.pnl[: run.metrics["n_trades"]])
     check(
         run,
-        sharpe=quantstats.stats.sharpe(r, rf=0.02, periods=PPY),
-        sortino=quantstats.stats.sortino(r, rf=0.01, periods=PPY),
-        calmar=quantstats.stats.calmar(r, periods=PPY),
-        ulcer_index=quantstats.stats.ulcer_index(r),
-        payoff_ratio=quantstats.stats.payoff_ratio(pnl),
-        best_day=quantstats.stats.best(r),
-        worst_day=quantstats.stats.worst(r),
-        best_month=quantstats.stats.best(r, aggregate="ME"),
-        worst_month=quantstats.stats.worst(r, aggregate="ME"),
+        sharpe=peers.quantstats.stats.sharpe(r, rf=0.02, periods=PPY),
+        sortino=peers.quantstats.stats.sortino(r, rf=0.01, periods=PPY),
+        calmar=peers.quantstats.stats.calmar(r, periods=PPY),
+        ulcer_index=peers.quantstats.stats.ulcer_index(r),
+        payoff_ratio=peers.quantstats.stats.payoff_ratio(pnl),
+        best_day=peers.quantstats.stats.best(r),
+        worst_day=peers.quantstats.stats.worst(r),
+        best_month=peers.quantstats.stats.best(r, aggregate="ME"),
+        worst_month=peers.quantstats.stats.worst(r, aggregate="ME"),
         # Not named by the definition, and the same: a fraction of the deepest fall. quantstats
         # divides the sum of returns instead, so that recovery_factor cannot be compared.
     )
@@ -205,7 +197,7 @@ def backtesting_stats(run, with_open):
         }
     )
     frame["Duration"] = frame["ExitTime"] - frame["EntryTime"]
-    return compute_stats(frame, run.result.equity, run.bars, None)
+    return peers.backtesting.compute_stats(frame, run.result.equity, run.bars, None)
 
 
 def test_trade_statistics_equal_backtesting_py(run):
@@ -241,7 +233,7 @@ def test_trade_money_equals_vectorbt(run):
     size[fills.bar_idx] = fills.side * fills.shares
     price = run.bars["Close"].to_numpy().copy()
     price[fills.bar_idx] = fills.price
-    portfolio = vectorbt.Portfolio.from_orders(
+    portfolio = peers.vectorbt.Portfolio.from_orders(
         run.bars["Close"], size, price=price, fees=0.001, init_cash=CASH, freq="1D"
     )
     closed = portfolio.trades.closed
@@ -273,12 +265,12 @@ def test_a_ruined_run_equals_empyrical_where_it_is_defined():
     returns.iloc[run.result.ruin_idx + 1 :] = 0.0
     check(
         run,
-        total_return=empyrical.cum_returns_final(returns),
-        volatility=empyrical.annual_volatility(returns, annualization=PPY),
-        max_drawdown=empyrical.max_drawdown(returns),
-        var_95=empyrical.value_at_risk(returns),
-        omega=empyrical.omega_ratio(returns),
-        beta=empyrical.beta(returns, run.benchmark),
+        total_return=peers.empyrical.cum_returns_final(returns),
+        volatility=peers.empyrical.annual_volatility(returns, annualization=PPY),
+        max_drawdown=peers.empyrical.max_drawdown(returns),
+        var_95=peers.empyrical.value_at_risk(returns),
+        omega=peers.empyrical.omega_ratio(returns),
+        beta=peers.empyrical.beta(returns, run.benchmark),
     )
     # empyrical raises the negative final value to a fraction and answers NaN as well.
     assert math.isnan(run.metrics["cagr"])

@@ -15,8 +15,8 @@ pytestmark = pytest.mark.timeout(300)
 
 
 def test_a_run_ends_once_whatever_happens_to_it(database_url: str) -> None:
-    run_model(RunModel, database_url, n_examples=14, repeat=True)
+    run_model(RunModel, database_url, n_examples=8, repeat=True)
 
 
 def test_a_sweep_is_computed_once_whatever_happens_to_it(database_url: str) -> None:
-    run_model(SweepModel, database_url, n_examples=9, repeat=True)
+    run_model(SweepModel, database_url, n_examples=5, repeat=True)

@@ -12,7 +12,7 @@ from tests.support.platform import Platform
 from tests.support.processes import wait_until
 
 # A phone shows the page in its own width alone.
-WIDTHS = {1280: 800, 2560: 1440, 1440: 900}
+WIDTHS = {2560: 1440, 1280: 800}
 
 
 @pytest.fixture(scope="module")
