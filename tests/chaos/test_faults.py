@@ -90,11 +90,16 @@ def kill_maintenance(rig: Rig, stream: Stream) -> str:
     return "no maintenance process until the end; workers carried it"
 
 
-def freeze_child(rig: Rig, stream: Stream) -> None:
-    _, child = rig.wait_for_holder()
-    os.kill(child, signal.SIGSTOP)
-    time.sleep(rig.settings.lease_seconds + 4)
+def freeze_child(rig: Rig, stream: Stream) -> str:
+    while True:
+        _, child = rig.wait_for_holder()
+        os.kill(child, signal.SIGSTOP)
+        if rig.holds(child):
+            break
+        os.kill(child, signal.SIGCONT)  # it was done in between
+    wait_until(lambda: not rig.holds(child), 60, "its work is taken from it")
     os.kill(child, signal.SIGCONT)
+    return "its work was taken from it, and it woke up with a token that was over"
 
 
 def stop_workers_politely(rig: Rig, stream: Stream) -> None:
@@ -297,6 +302,7 @@ SQLITE = (
 )
 # Cases that must have cost somebody's work, or they have broken nothing.
 COSTLY = (
+    "a worker process frozen for longer than its lease",
     "SIGKILL of worker processes",
     "SIGKILL of whole workers",
     "SIGKILL of maintenance and of workers",

@@ -221,16 +221,9 @@ class Rig:
         Of work that has not lost a worker yet: who kills one after the other would otherwise be the
         poison that the same work rightly fails of.
         """
-        query = union_all(
-            *(
-                select(table.c.worker).where(table.c.state == "running", table.c.n_lost == 0)
-                for table in (sweep_chunks, runs)
-            )
-        )
 
         def find() -> str | None:
-            with self.store.engine.connect() as connection:
-                held = [name for name in connection.scalars(query) if name.startswith(worker)]
+            held = [name for name in self._list_holders(0) if name.startswith(worker)]
             # A row names its worker for a while after that was killed.
             alive = [name for name in held if is_alive(int(name.rpartition("/")[2]))]
             return alive[0] if alive else None
@@ -239,6 +232,22 @@ class Rig:
         assert holder is not None
         name, _, pid = holder.rpartition("/")
         return name.partition("@")[0], int(pid)
+
+    def holds(self, pid: int) -> bool:
+        """Whether a process holds a chunk or a run."""
+        return any(
+            name.endswith(f"/{pid}") for name in self._list_holders(self.settings.max_attempts)
+        )
+
+    def _list_holders(self, max_lost: int) -> list[str]:
+        query = union_all(
+            *(
+                select(table.c.worker).where(table.c.state == "running", table.c.n_lost <= max_lost)
+                for table in (sweep_chunks, runs)
+            )
+        )
+        with self.store.engine.connect() as connection:
+            return list(connection.scalars(query))
 
     def restart(self, name: str, **environ: str) -> None:
         """End a service and have it started again, with more in its environment."""
