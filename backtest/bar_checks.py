@@ -102,7 +102,7 @@ def _compute_tolerance(price: FloatArray) -> FloatArray:
 
 
 def _find_range_faults(
-    open: FloatArray,  # noqa: A002
+    open: FloatArray,  # noqa: A002  # the column's name everywhere
     high: FloatArray,
     low: FloatArray,
     close: FloatArray,

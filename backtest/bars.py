@@ -197,7 +197,7 @@ def build_bars(
 
 
 def _clamp(
-    open: FloatArray,  # noqa: A002
+    open: FloatArray,  # noqa: A002  # the column's name everywhere
     high: FloatArray,
     low: FloatArray,
     close: FloatArray,

@@ -57,7 +57,7 @@ class SweepBars:
 
     def __init__(
         self,
-        open: FloatArray,  # noqa: A002
+        open: FloatArray,  # noqa: A002  # the column's name everywhere
         high: FloatArray,
         low: FloatArray,
         close: FloatArray,

@@ -100,7 +100,7 @@ def build_backtesting_py(market: Market) -> Callable[[], float]:
 
     signal = compute_signal(market.close).astype(float)
 
-    class Crossing(Strategy):  # type: ignore[misc]
+    class Crossing(Strategy):  # type: ignore[misc]  # the library has no types
         def init(self) -> None:
             self.signal = self.I(lambda: signal, plot=False)
 

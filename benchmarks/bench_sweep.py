@@ -194,7 +194,7 @@ def build_backtesting_py(
     combinations = list_combinations(spans, min(n_combinations, 5))
     rsi = {window: compute_rsi(market.close, window) for window, _, _ in combinations}
 
-    class Crossing(Strategy):  # type: ignore[misc]
+    class Crossing(Strategy):  # type: ignore[misc]  # the library has no types
         window, oversold, overbought = PROBE
 
         def init(self) -> None:

@@ -16,20 +16,18 @@ import threading
 import time
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from markets import ROOT, load_market
 
-ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from backtest.engine import build_engine_config, stream_engine  # noqa: E402
-from backtest.signal_events import SignalEvents  # noqa: E402
-from backtest.sweep import SweepBars, build_config_matrix, compute_combinations  # noqa: E402
-from benchmarks.bench_single_run import load_market  # noqa: E402
-from rules.spec import TradingSpec  # noqa: E402
-from rules.technical_indicators import compute_rsi  # noqa: E402
+from backtest.engine import build_engine_config, stream_engine
+from backtest.signal_events import SignalEvents
+from backtest.sweep import SweepBars, build_config_matrix, compute_combinations
+from rules.spec import TradingSpec
+from rules.technical_indicators import compute_rsi
 
 TRADINGS: dict[str, dict[str, Any]] = {
     "long only, next open": {},

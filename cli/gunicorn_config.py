@@ -35,7 +35,7 @@ worker_connections = 512
 # Whose word on https is taken.
 forwarded_allow_ips = load_settings().trusted_proxies or "127.0.0.1,::1"
 # Heartbeats of its processes, in memory: the web tier writes nothing to a disk.
-worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
+worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108  # gunicorn makes names of its own there
 control_socket_disable = True
 # Requests end long before; a process silent for this long hangs and is replaced. [seconds]
 timeout = 60

@@ -31,7 +31,7 @@ def web(processes: int, threads: int | None) -> None:
     check_migrated(settings.database_url)
     environ = {**os.environ, f"{PREFIX}WEB_THREADS": str(settings.web_threads)}
     # By exec and not by import: the command line has loaded things that the web tier does without.
-    os.execve(  # noqa: S606
+    os.execve(  # noqa: S606  # no shell is wanted
         sys.executable, [sys.executable, *build_web_arguments(settings, processes)], environ
     )
 
@@ -184,7 +184,7 @@ def flower(address: str, port: int) -> None:
     check_migrated(settings.database_url)
     # By exec, as for the page: it stays as small as what it imports itself.
     command = [sys.executable, "-P", "-m", "tasks.flower_app"]
-    os.execv(sys.executable, [*command, "--address", address, "--port", str(port)])  # noqa: S606
+    os.execv(sys.executable, [*command, "--address", address, "--port", str(port)])  # noqa: S606  # as above
 
 
 def load_service_settings() -> Settings:

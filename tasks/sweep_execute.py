@@ -182,14 +182,18 @@ def execute_chunk(
             count(store, DUPLICATES, "chunk")
             log.info("chunk_not_claimed", reason="done, paused, ended, deleted or being computed")
             return "duplicate"
-        if claim.starts_sweep:
-            log.info("sweep_started", state="running")
-        log.info("chunk_claimed", chunk_state="running", attempt=claim.attempt, worker=worker)
-        count(store, ATTEMPTS, "chunk", "yes" if claim.attempt > 1 else "no")
         started = time.perf_counter()
         outcome = "lost"
         try:
+            if claim.starts_sweep:
+                log.info("sweep_started", state="running")
+            log.info("chunk_claimed", chunk_state="running", attempt=claim.attempt, worker=worker)
+            count(store, ATTEMPTS, "chunk", "yes" if claim.attempt > 1 else "no")
             outcome = _execute_claim(store, settings, claim, cache, processes)
+        except SystemExit:
+            if is_stopping() and store.sweeps.return_chunk(claim):
+                log.info("chunk_given_back", chunk_state="queued", reason="this worker stops")
+            raise
         finally:
             seconds = time.perf_counter() - started
             observe(store, CHUNK_SECONDS, seconds, outcome)
@@ -224,10 +228,6 @@ def _execute_claim(
             return "done" if saved else "lost"
     except LeaseLost:
         return "lost"
-    except SystemExit:
-        if is_stopping() and store.sweeps.return_chunk(claim):
-            log.info("chunk_given_back", chunk_state="queued", reason="this worker stops")
-        raise
     except StorageUnavailable:
         raise
     except (LeaseTimeout, SoftTimeLimitExceeded):

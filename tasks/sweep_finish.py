@@ -79,15 +79,15 @@ def execute_finish(
             count(store, DUPLICATES, "finish")
             log.info("finish_not_claimed", reason="done, failed, not due or being done")
             return "duplicate"
-        log.info("finish_claimed", attempt=claim.attempt)
-        count(store, ATTEMPTS, "finish", "yes" if claim.attempt > 1 else "no")
-        cache.forget(sweep_id)
         started = time.perf_counter()
 
         def beat() -> Heartbeat:
             return store.sweeps.heartbeat_finish(sweep_id, claim.attempt, settings.lease_seconds)
 
         def save(keeper: LeaseKeeper) -> str:
+            log.info("finish_claimed", attempt=claim.attempt)
+            count(store, ATTEMPTS, "finish", "yes" if claim.attempt > 1 else "no")
+            cache.forget(sweep_id)
             summary = _summarise(store, sweep_id, claim.spec, keeper)
             saved = persist(
                 lambda: store.sweeps.finish_sweep(
@@ -123,10 +123,6 @@ def execute_query(
     )
     if query is None:
         return "duplicate"
-    record = store.sweeps.get(query.sweep_id)
-    if record is None:
-        return "lost"
-    spec_document = record.spec
     with bind_sweep(query.sweep_id, query=query.kind):
         started = time.perf_counter()
 
@@ -135,7 +131,10 @@ def execute_query(
             return "ok" if kept else "lost"
 
         def save(keeper: LeaseKeeper) -> str:
-            spec = SweepSpec.from_json(spec_document)
+            record = store.sweeps.get(query.sweep_id)
+            if record is None:
+                return "lost"
+            spec = SweepSpec.from_json(record.spec)
             columns = StoredColumns(store, query.sweep_id, spec)
             checked = _CheckedColumns(columns, keeper.check)
             result = answer_question(

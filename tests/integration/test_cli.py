@@ -3,15 +3,15 @@
 import csv
 import json
 import subprocess
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from storage.database import create_database
 from storage.schema import upgrade_schema
-from tests.support.commands import Done, here
+from tests.support.commands import Done, here, run_apart
 
 __all__ = ["here"]
 
@@ -23,19 +23,7 @@ Command = Callable[..., Done]
 @pytest.fixture
 def cli(tmp_path: Path) -> Cli:
     """The installed command, run where nothing else is."""
-
-    def call(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "cli.main", *arguments],
-            cwd=tmp_path,
-            env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), **environ},
-            capture_output=True,
-            text=True,
-            timeout=90,
-            check=False,
-        )
-
-    return call
+    return partial(run_apart, tmp_path)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tasks.settings import PREFIX
-from tests.support.commands import Done, here
+from tests.support.commands import Done, here, run_apart
 from tests.support.live_web import serving
 from tests.support.web import SECRET_KEY, Web, bearer, build_web, make_token
 
@@ -37,19 +37,6 @@ def cli(web: Web, here: Callable[..., Done]) -> Cli:
         return here(*arguments, **(settings | environ))
 
     return call
-
-
-def call_apart(folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    """A command whose process sets up its log, or must be told apart from a server's."""
-    return subprocess.run(
-        [sys.executable, "-m", "cli.main", *arguments],
-        cwd=folder,
-        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), **environ},
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
 
 
 def test_a_token_is_printed_once_and_alone(cli: Cli, web: Web) -> None:
@@ -99,7 +86,7 @@ def test_the_audit_log_is_listed(cli: Cli) -> None:
 
 def test_a_server_is_shown_the_token_of_the_environment(web: Web, tmp_path: Path) -> None:
     secret = make_token(web)
-    cli = partial(call_apart, tmp_path)
+    cli = partial(run_apart, tmp_path)
     with serving(web) as url:
         refused = cli("dataset", "list", "--server", url)
         assert refused.returncode == 2
@@ -140,7 +127,7 @@ def test_no_error_repeats_a_password(cli: Cli, tmp_path: Path, environ: dict[str
         done = cli(*command.split(), **environ)
         assert "ter2" not in done.stdout + done.stderr, command
         assert "Traceback" not in done.stderr, command
-    served = call_apart(tmp_path, "maintenance", "--once", **environ)
+    served = run_apart(tmp_path, "maintenance", "--once", **environ)
     assert "ter2" not in served.stdout + served.stderr
     assert "Traceback" not in served.stderr
 

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import pyarrow.csv
 import pyarrow.parquet
 import pytest
 
-from tests.support.commands import Done, here
+from tests.support.commands import Done, here, run_apart
 from tests.support.live_web import serving
 from tests.support.processes import wait_until
 from tests.support.web import Web, build_csv, build_web
@@ -53,19 +54,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def cli(folder: Path) -> Cli:
     """The installed command, run where nothing else is."""
-
-    def call(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "cli.main", *arguments],
-            cwd=folder,
-            env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), **environ},
-            capture_output=True,
-            text=True,
-            timeout=110,
-            check=False,
-        )
-
-    return call
+    return partial(run_apart, folder)
 
 
 @pytest.fixture(scope="module")

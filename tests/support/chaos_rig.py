@@ -10,7 +10,6 @@ import hashlib
 import http.client
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -34,12 +33,12 @@ from storage.schema import upgrade_schema
 from storage.store import Store
 from storage.sweep_records import ENDED_SWEEP_STATES
 from storage.sweep_tables import SWEEP_METRICS, sweep_blocks, sweep_chunks
-from tasks.process_guard import build_child_guard
 from tasks.settings import Settings
 from tests.support.chaos_outcome import Outcome
+from tests.support.chaos_service import Service
 from tests.support.datasets import add_aapl
 from tests.support.mariadb import MariaDbServer
-from tests.support.processes import is_alive, list_descendants, wait_until
+from tests.support.processes import is_alive, wait_until
 from tests.support.valkey import Valkey
 from tests.support.worker import build_service_environ
 
@@ -49,48 +48,6 @@ WINDOWS = tuple(range(5, 25))
 N_FEES = 50
 _DISK_MIB = 1500
 _MODULE = "tests.support.poisoned_command"
-
-
-class Service:
-    """One process that is started again when it ends, unless it is to stay away."""
-
-    def __init__(self, name: str, argv: Sequence[str], environ: dict[str, str], log: Path) -> None:
-        self.name, self.argv, self.environ, self.log = name, list(argv), environ, log
-        self.stays_away = False
-        self.extra_environ: dict[str, str] = {}
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        with self.log.open("ab") as stream:
-            self.process = subprocess.Popen(
-                self.argv,
-                env=self.environ | self.extra_environ,
-                stdout=stream,
-                stderr=stream,
-                preexec_fn=build_child_guard(),
-            )
-
-    @property
-    def has_ended(self) -> bool:
-        return self.process is not None and self.process.poll() is not None
-
-    @property
-    def pid(self) -> int:
-        assert self.process is not None
-        return self.process.pid
-
-    @property
-    def children(self) -> list[int]:
-        return [pid for pid in list_descendants(self.pid) if is_alive(pid)]
-
-    def signal(self, number: signal.Signals) -> None:
-        os.kill(self.pid, number)
-
-    def end(self) -> None:
-        if self.process is not None:
-            # A stopped process takes its children along only once it is gone.
-            self.process.kill()
-            self.process.wait()
 
 
 class Rig:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +13,21 @@ import pytest
 
 from cli.main import run
 from tasks.settings import PREFIX
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run_apart(folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in a process of its own, with no setting but those given."""
+    return subprocess.run(
+        [sys.executable, "-m", "cli.main", *arguments],
+        cwd=folder,
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), **environ},
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
 
 
 class Done(NamedTuple):
