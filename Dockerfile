@@ -33,6 +33,7 @@ RUN PYTHONPATH=/opt/stock-backtest/lib/python3.11/site-packages \
 
 COPY . .
 RUN mv vendor webapp/static/vendor \
+    && python scripts/build_bundles.py --tools /tmp/bundler \
     && python -m pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
     && python -m pip --python /opt/stock-backtest/bin/python install --no-deps --no-index /wheels/*.whl
 

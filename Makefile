@@ -36,15 +36,19 @@ $(STAMP)/test: requirements-test.txt $(STAMP)/product
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-test.txt
 	@mkdir -p $(STAMP) && touch $@
 
-install: $(STAMP)/product ## Install the product into $(VENV)
+# Pages work without bundles too, only slower: no registry of npm is no reason not to run.
+$(STAMP)/bundles: $(STAMP)/product scripts/build_bundles.py requirements-bundler.txt $(wildcard scripts/bundler/*) $(wildcard webapp/static/js/*/*.js webapp/templates/*.html)
+	@$(BIN)/python scripts/build_bundles.py && touch $@ || echo "build_bundles: pages load their scripts one by one until then"
 
-run: $(STAMP)/product ## Bring up the whole product on embedded defaults
+install: $(STAMP)/product $(STAMP)/bundles ## Install the product into $(VENV)
+
+run: $(STAMP)/product $(STAMP)/bundles ## Bring up the whole product on embedded defaults
 	$(BIN)/stock-backtest up $(UP_FLAGS)
 
 system-packages:
 	@scripts/install_system_packages
 
-test: $(STAMP)/test system-packages ## Run all tests but the slow suites
+test: $(STAMP)/test $(STAMP)/bundles system-packages ## Run all tests but the slow suites
 	$(BIN)/python -m pytest tests --ignore=tests/chaos --ignore=$(WALK) $(SHARED) $(RERUNS) $(PYTEST_FLAGS)
 
 # KUBECONFIG names the cluster; its context names a namespace in which Jobs may be created, deleted,
@@ -54,7 +58,7 @@ test-k8s: $(STAMP)/test ## Run the Kubernetes suite against the cluster of KUBEC
 	@test -n "$$KUBECONFIG" || { echo "no cluster is configured: let KUBECONFIG name a kubeconfig; nothing was run"; exit 2; }
 	$(BIN)/python -m pytest tests/chaos/test_kubernetes.py $(PYTEST_FLAGS)
 
-chaos: $(STAMP)/test system-packages ## The slow suites: break things on purpose, walk all pages; REPORT=docs/reliability.md writes what was seen
+chaos: $(STAMP)/test $(STAMP)/bundles system-packages ## The slow suites: break things on purpose, walk all pages; REPORT=docs/reliability.md writes what was seen
 	$(BIN)/python -m pytest tests/chaos $(WALK) $(SHARED) -n 2 $(if $(REPORT),--reliability-report=$(REPORT)) $(RERUNS) $(PYTEST_FLAGS)
 
 lint: $(STAMP)/test ## Check style, types and layers
@@ -73,7 +77,7 @@ format: $(STAMP)/test ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(STAMP)/test ## Measure speed against peers, side by side
+bench: $(STAMP)/test $(STAMP)/bundles ## Measure speed against peers, side by side
 	$(BIN)/python benchmarks/run_all.py
 	$(BIN)/python benchmarks/bench_run_list.py
 
@@ -84,4 +88,4 @@ lock: ## Renew the lock files (needs uv)
 	echo setuptools | uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate - -o requirements-build.txt
 
 clean: ## Remove everything that can be made again
-	rm -rf $(VENV) build dist *.egg-info .stock-backtest .pytest_cache .mypy_cache .ruff_cache .hypothesis webapp/static/vendor
+	rm -rf $(VENV) build dist *.egg-info .stock-backtest .pytest_cache .mypy_cache .ruff_cache .hypothesis webapp/static/vendor webapp/static/bundles

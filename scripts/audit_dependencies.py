@@ -21,6 +21,7 @@ LOCK_FILES = (
     "requirements.txt",
     "requirements-test.txt",
     "requirements-assets.txt",
+    "requirements-bundler.txt",
     "requirements-image.txt",
     "requirements-build.txt",
 )

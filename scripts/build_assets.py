@@ -2,7 +2,8 @@
 
 They come from hash-locked wheels (``requirements-assets.txt``) and, for the typeface, from the
 installed matplotlib; nothing is copied into the repository and no page ever asks another host.
-Standard library only, so that it runs before anything but pip is there.
+Of the typeface there is also a part with the characters that pages are made of, a fifteenth of
+the whole; fontTools, which matplotlib needs, cuts it out.
 
 Usage: ``python scripts/build_assets.py [--force] [--target DIR]``
 """
@@ -24,7 +25,7 @@ LOCK_FILE = ROOT / "requirements-assets.txt"
 TARGET = ROOT / "webapp" / "static" / "vendor"
 STAMP_NAME = ".stamp"
 # Raise it when the lists below change, so that old copies are refreshed.
-RECIPE_VERSION = "1"
+RECIPE_VERSION = "2"
 
 # wheel prefix -> {path inside the wheel: file name in the target}
 WHEEL_FILES: dict[str, dict[str, str]] = {
@@ -44,6 +45,12 @@ FONT_FILES: dict[str, str] = {
     "DejaVuSansMono-Bold.ttf": "DejaVuSansMono-Bold.ttf",
     "LICENSE_DEJAVU": "DejaVu.LICENSE.txt",
 }
+# The same as the unicode-range in webapp/static/css/tokens.css: Latin, punctuation, arrows, the
+# signs of mathematics and the marks that tables and charts draw.
+BASIC_CHARACTERS = (
+    "U+0020-017F,U+2010-203A,U+20AC,U+2190-2193,U+2208,U+2211,U+2212,U+221A,U+2248,U+2260-2265,"
+    "U+23CE,U+2500-257F,U+25A0-25FF,U+2713,U+2717"
+)
 
 
 class AssetError(Exception):
@@ -62,7 +69,10 @@ def is_current(target: Path) -> bool:
     return (
         stamp.is_file()
         and stamp.read_text() == compute_stamp()
-        and all((target / name).is_file() for name in [*names, *FONT_FILES.values()])
+        and all(
+            (target / name).is_file()
+            for name in [*names, *FONT_FILES.values(), *map(name_basic, list_typefaces())]
+        )
     )
 
 
@@ -122,6 +132,31 @@ def copy_fonts(target: Path) -> None:
         shutil.copyfile(fonts / source, target / name)
 
 
+def list_typefaces() -> list[str]:
+    """Return the names of the typefaces in the target."""
+    return [name for name in FONT_FILES.values() if name.endswith(".ttf")]
+
+
+def name_basic(typeface: str) -> str:
+    """Return the file name of the part of a typeface that pages need at once."""
+    return typeface.replace(".ttf", "-basic.woff")
+
+
+def cut_fonts(target: Path) -> None:
+    """Cut `BASIC_CHARACTERS` out of the typefaces in `target`."""
+    try:
+        from fontTools import subset
+    except ImportError as error:
+        raise AssetError("fontTools, which comes with matplotlib, is not installed here") from error
+    for name in list_typefaces():
+        options = subset.Options(flavor="woff", layout_features=[], drop_tables=["FFTM"])
+        with subset.load_font(target / name, options) as font:
+            cutter = subset.Subsetter(options)
+            cutter.populate(unicodes=subset.parse_unicodes(BASIC_CHARACTERS))
+            cutter.subset(font)
+            subset.save_font(font, target / name_basic(name), options)
+
+
 def build_assets(target: Path, *, force: bool = False) -> bool:
     """Build `target` unless it is current; return whether anything was done.
 
@@ -135,6 +170,7 @@ def build_assets(target: Path, *, force: bool = False) -> bool:
         download_wheels(Path(folder))
         extract_wheels(Path(folder), target)
     copy_fonts(target)
+    cut_fonts(target)
     (target / STAMP_NAME).write_text(compute_stamp())
     return True
 

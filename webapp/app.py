@@ -28,12 +28,13 @@ from webapp.api import (
 from webapp.audit import add_audit
 from webapp.context import WebContext, save_context
 from webapp.openapi import build_openapi
+from webapp.page_scripts import add_page_scripts
 from webapp.pages import PAGE_ENDPOINTS, add_pages
 from webapp.problems import add_error_handlers
 from webapp.responses import build_json
 from webapp.routing import Route, add_routes
 from webapp.security import add_security
-from webapp.static_files import add_compression, add_modules, add_static_versions
+from webapp.static_files import add_compression, add_static_versions
 from webapp.style_sheets import add_style_sheets
 from webapp.telemetry import Telemetry, add_telemetry
 
@@ -83,7 +84,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     add_access(app, AccessControl(settings, store, build_policy(routes, PAGE_ENDPOINTS)))
     add_error_handlers(app)
     add_static_versions(app)
-    add_modules(app)
+    add_page_scripts(app)
     add_style_sheets(app)
     add_compression(app)
     add_routes(app, routes)

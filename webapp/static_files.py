@@ -1,25 +1,24 @@
-"""Static files: addresses that carry the content's hash may be kept for ever, others ask again.
-
-Modules import each other by relative paths, so their hash is a folder of the address: it covers
-all of them, and every module that a page reaches is found under it.
-"""
+"""Static files: addresses that carry the content's hash may be kept for ever, others ask again."""
 
 from __future__ import annotations
 
 import gzip
 import hashlib
-import re
+import mimetypes
 from pathlib import Path
 from typing import Any
 
-from flask import Flask, Response, request, send_from_directory
+from flask import Flask, Response, request
 
-HASH_CHARS = 12
+from webapp.bundles import HASH_CHARS
+
 _STATIC_ENDPOINTS = frozenset({"static", "module", "sheet"})
 # Below it the header costs as much as it saves.
 _MIN_BYTES = 600
+# Python knows no type of typefaces.
+mimetypes.add_type("font/woff", ".woff")
+mimetypes.add_type("font/ttf", ".ttf")
 FOR_EVER = "public, max-age=31536000, immutable"
-_STATIC_IMPORT = re.compile(r"""^(?:import|export|\})[^"';(]*["'](\.[^"']+)["'];""", re.MULTILINE)
 
 
 def add_static_versions(app: Flask) -> None:
@@ -77,54 +76,3 @@ def add_compression(app: Flask) -> None:
         return response
 
     app.after_request(pack)
-
-
-def add_modules(app: Flask) -> None:
-    """Serve scripts under ``/static/modules/<hash>/`` and let templates name those of a page."""
-    folder = Path(app.static_folder or "") / "js"
-    version = _hash_folder(folder)
-    trees: dict[str, list[str]] = {}
-
-    def show_module(version: str, filename: str) -> Response:
-        return send_from_directory(folder, filename)
-
-    def add_version(endpoint: str, values: dict[str, Any]) -> None:
-        if endpoint == "module":
-            values.setdefault("version", version)
-
-    def add_cache_headers(response: Response) -> Response:
-        # A page that was open during an update asks for the old version and gets the new files.
-        if request.endpoint == "module" and response.status_code in (200, 304):
-            is_current = (request.view_args or {}).get("version") == version
-            response.headers["Cache-Control"] = FOR_EVER if is_current else "no-cache"
-        return response
-
-    def module_tree(entry: str) -> list[str]:
-        if entry not in trees:
-            trees[entry] = find_modules(folder, entry)
-        return trees[entry]
-
-    app.add_url_rule("/static/modules/<version>/<path:filename>", "module", show_module)
-    app.url_defaults(add_version)
-    app.after_request(add_cache_headers)
-    app.jinja_env.globals["module_tree"] = module_tree
-
-
-def find_modules(folder: Path, entry: str) -> list[str]:
-    """Return a module and all that it imports when it starts, as paths inside `folder`."""
-    found = [entry]
-    for name in found:  # grows while it is walked
-        for target in _STATIC_IMPORT.findall((folder / name).read_text(encoding="utf-8")):
-            path = (folder / name).parent.joinpath(target).resolve()
-            imported = path.relative_to(folder.resolve()).as_posix()
-            if imported not in found:
-                found.append(imported)
-    return found
-
-
-def _hash_folder(folder: Path) -> str:
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*.js")):
-        digest.update(path.relative_to(folder).as_posix().encode() + b"\0")
-        digest.update(path.read_bytes() + b"\0")
-    return digest.hexdigest()[:HASH_CHARS]

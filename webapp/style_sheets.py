@@ -13,12 +13,15 @@ from urllib.parse import urlsplit
 
 from flask import Flask, Response, abort, request, url_for
 
-from webapp.static_files import FOR_EVER, HASH_CHARS
+from webapp.bundles import HASH_CHARS, find_bundles
+from webapp.static_files import FOR_EVER
 
+# Of Bootstrap a page uses a tenth; without bundles it gets the whole.
+_WHOLE, _USED = "vendor/bootstrap.min.css", "bundles/bootstrap.css"
 # What every page has, and what a page has on top; of equal rules the later one wins.
 BUNDLES = {
     "base": (
-        *("vendor/bootstrap.min.css", "vendor/uPlot.min.css"),
+        *(_WHOLE, "vendor/uPlot.min.css"),
         *("css/tokens.css", "css/controls.css", "css/shell.css", "css/tables.css", "css/run.css"),
         *("css/charts.css", "css/lists.css", "css/phone.css"),
     ),
@@ -34,9 +37,12 @@ def add_style_sheets(app: Flask) -> None:
     """Serve bundles under ``/static/sheets/<hash>/`` and let templates name those of a page."""
     built: dict[str, tuple[bytes, str]] = {}  # the files do not change while it runs
 
+    is_bundled = find_bundles(Path(app.root_path)) is not None
+
     def build(bundle: str) -> tuple[bytes, str]:
         if bundle not in built:
-            body = _join(Path(app.static_folder or ""), BUNDLES[bundle]).encode()
+            names = [_USED if is_bundled and name == _WHOLE else name for name in BUNDLES[bundle]]
+            body = _join(Path(app.static_folder or ""), names).encode()
             built[bundle] = body, hashlib.sha256(body).hexdigest()[:HASH_CHARS]
         return built[bundle]
 
@@ -62,7 +68,7 @@ def add_style_sheets(app: Flask) -> None:
     ]
 
 
-def _join(folder: Path, names: tuple[str, ...]) -> str:
+def _join(folder: Path, names: list[str]) -> str:
     """Return the sheets one after the other; those of packages are missing until they are built."""
     paths = [folder / name for name in names]
     texts = [path.read_text(encoding="utf-8") for path in paths if path.is_file()]

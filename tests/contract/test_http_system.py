@@ -186,7 +186,23 @@ def test_a_page_does_not_bring_a_run_that_waits(web: Web) -> None:
 
 
 @pytest.mark.parametrize("path", list(PAGES))
-def test_a_page_names_all_its_modules_and_they_are_kept(web: Web, path: str) -> None:
+def test_a_page_names_one_script_where_scripts_were_joined(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setattr("webapp.page_scripts.find_bundles", lambda package: package)
+    page = build_web(tmp_path).client.get(path).text
+    named = re.findall(r'<script type="module" src="([^"?]+)', page)
+    assert len(named) == 1
+    assert named[0].startswith("/static/bundles/")
+    assert "modulepreload" not in page
+
+
+@pytest.mark.parametrize("path", list(PAGES))
+def test_without_bundles_a_page_names_all_its_modules_and_they_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setattr("webapp.page_scripts.find_bundles", lambda _package: None)
+    web = build_web(tmp_path)
     named = set(re.findall(r'rel="modulepreload" href="([^"]+)"', web.client.get(path).text))
     assert named
     for address in named:

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from fontTools.ttLib import TTFont
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "scripts" / "build_assets.py"
@@ -28,7 +29,8 @@ def assets() -> ModuleType:
 
 def _fill(assets: ModuleType, target: Path) -> None:
     names = [name for files in assets.WHEEL_FILES.values() for name in files.values()]
-    for name in [*names, *assets.FONT_FILES.values()]:
+    basic = map(assets.name_basic, assets.list_typefaces())
+    for name in [*names, *assets.FONT_FILES.values(), *basic]:
         (target / name).write_text("x")
     (target / assets.STAMP_NAME).write_text(assets.compute_stamp())
 
@@ -39,7 +41,9 @@ def test_a_complete_folder_of_this_lock_is_current(assets: ModuleType, tmp_path:
     assert assets.build_assets(tmp_path) is False
 
 
-@pytest.mark.parametrize("spoil", ["uPlot.iife.js", "DejaVuSansMono.ttf", ".stamp"])
+@pytest.mark.parametrize(
+    "spoil", ["uPlot.iife.js", "DejaVuSansMono.ttf", "DejaVuSansMono-basic.woff", ".stamp"]
+)
 def test_a_missing_file_makes_the_folder_stale(
     assets: ModuleType, tmp_path: Path, spoil: str
 ) -> None:
@@ -86,6 +90,22 @@ def test_a_wheel_without_the_expected_file_is_named(assets: ModuleType, tmp_path
 def test_the_typeface_comes_from_matplotlib(assets: ModuleType, tmp_path: Path) -> None:
     assets.copy_fonts(tmp_path)
     assert (tmp_path / "DejaVuSansMono.ttf").read_bytes()[:4] == b"\x00\x01\x00\x00"
+
+
+def test_the_part_of_the_typeface_is_what_the_sheet_says_and_small(
+    assets: ModuleType, tmp_path: Path
+) -> None:
+    assets.copy_fonts(tmp_path)
+    assets.cut_fonts(tmp_path)
+    sheet = (ROOT / "webapp" / "static" / "css" / "tokens.css").read_text().replace(", U+", ",U+")
+    assert sheet.count(f"unicode-range: {assets.BASIC_CHARACTERS};") == 2
+    for name in assets.list_typefaces():
+        part = tmp_path / assets.name_basic(name)
+        assert part.read_bytes()[:4] == b"wOFF"
+        assert part.stat().st_size < (tmp_path / name).stat().st_size / 8
+        with TTFont(part) as font:
+            characters = font.getBestCmap()
+        assert {ord(character) for character in "Aé–−⏎▼◆"} <= set(characters)
 
 
 def test_an_unreachable_index_is_one_clear_message_and_exit_code_3(tmp_path: Path) -> None:

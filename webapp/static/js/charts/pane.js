@@ -7,7 +7,6 @@ import {
 } from "./overlays.js";
 import { padRange, valueTicks } from "./value_axis.js";
 
-const { uPlot } = globalThis;
 const TIME_AXIS_HEIGHT = 24;
 const LABEL_ROOM = 15;
 const LABEL_HALF = 7;
@@ -51,13 +50,18 @@ export class Pane {
       h("header", { class: "pane-head" }, h("h3", { text: spec.title }), this.readout), this.plotBox);
     this.full = null;
     this.view = null;
+    this.u = null;
   }
 
-  /** Build the canvas; the element must be in the page. */
+  /** Build the canvas; the element must be in the page, and uPlot loaded. */
   mount() {
     const { width, height } = this.plotBox.getBoundingClientRect();
-    this.u = new uPlot(this.options(width, height), this.blank(), this.plotBox);
+    this.u = new globalThis.uPlot(this.options(width, height), this.blank(), this.plotBox);
     this.u.over.style.touchAction = "pan-y";
+  }
+
+  destroy() {
+    this.u?.destroy();
   }
 
   blank() {
@@ -94,6 +98,7 @@ export class Pane {
   }
 
   seriesOptions(series) {
+    const { uPlot } = globalThis;
     const line = series.stepped ? uPlot.paths.stepped({ align: 1 }) : uPlot.paths.linear();
     const isDrawn = (u) => !series.hidden && (series.isOverlay || !(this.spec.hasCandles && canDrawCandles(u)));
     return {
@@ -165,6 +170,7 @@ export class Pane {
   setLog(isLog) {
     if (this.spec.isLog === undefined || isLog === this.isLog) return;
     this.isLog = isLog;
+    if (!this.u) return;
     // A hidden canvas has no size to be drawn in: it is rebuilt when it is looked at.
     this.isStale = true;
     this.resize();

@@ -2,6 +2,7 @@
 
 import { announce, debounce, h } from "../lib/dom.js";
 import { installGestures } from "./gestures.js";
+import { loadUPlot } from "./library.js";
 import { Pane } from "./pane.js";
 import { composePicture } from "./picture.js";
 import { formatMoment, TimeIndex } from "./time_axis.js";
@@ -38,33 +39,37 @@ export class ChartStack {
     root.replaceChildren(this.box);
     this.panes = options.panes.map((spec, idx) => new Pane(spec, this, idx === options.panes.length - 1));
     this.box.prepend(...this.panes.map((pane) => pane.root));
-    for (const pane of this.panes) pane.mount();
     this.refetch = debounce(() => this.fetchDetail(), FETCH_DELAY);
-    this.stopGestures = installGestures(this);
     this.resizing = new ResizeObserver(() => this.resize());
     this.resizing.observe(this.box);
     this.fetching = new AbortController();
-    this.start();
+    this.isStarted = false;
+    /** @type {Promise<void>} there is something to see, or it was said why not */
+    this.ready = this.start();
   }
 
   destroy() {
     this.fetching.abort();
     cancelAnimationFrame(this.frame);
     this.resizing.disconnect();
-    this.stopGestures();
-    for (const pane of this.panes) pane.u.destroy();
+    this.stopGestures?.();
+    for (const pane of this.panes) pane.destroy();
   }
 
   async start() {
     await this.guarded(async (signal) => {
+      const loads = this.panes.map((pane) => this.load(pane.names, 0, this.nBars - 1, this.pointBudget(), signal));
       // Canvas text is drawn once: the typeface has to be there first.
-      await document.fonts.ready;
-      await Promise.all(this.panes.map(async (pane) => {
-        pane.full = await this.load(pane.names, 0, this.nBars - 1, this.pointBudget(), signal);
-      }));
-      this.timeIndex = new TimeIndex(this.panes[0].full.idx, this.panes[0].full.epoch);
+      const [views] = await Promise.all([Promise.all(loads), loadUPlot(), document.fonts.ready]);
+      if (signal.aborted) return;
+      this.timeIndex = new TimeIndex(views[0].idx, views[0].epoch);
+      this.panes.forEach((pane, idx) => {
+        pane.full = views[idx];
+        pane.mount();
+      });
+      this.stopGestures = installGestures(this);
       this.isStarted = true;
-      this.draw();
+      this.draw(); // the first time that anything is drawn
       if (!this.isWhole()) await this.fetchDetail();
     });
   }
@@ -192,6 +197,7 @@ export class ChartStack {
 
   cursorBar() {
     const { u } = this.panes[0];
+    if (!u) return null;
     return u.cursor.left >= 0 ? u.posToVal(u.cursor.left, "x") : null;
   }
 
@@ -227,7 +233,7 @@ export class ChartStack {
   }
 
   resize() {
-    if (!this.box.clientWidth) return;
+    if (!this.isStarted || !this.box.clientWidth) return;
     for (const pane of this.panes) pane.resize();
   }
 

@@ -19,7 +19,7 @@ export function installCommandBar(boot, { onRun, onSweep }) {
   const input = $("#command");
   const list = $("#command-list");
   const hint = $("#command-hint");
-  const state = { items: [], active: -1, past: readHistory(), pastIdx: -1, draft: "" };
+  const state = { items: [], active: -1, past: null, pastIdx: -1, draft: "" };
 
   const close = () => {
     list.hidden = true;
@@ -143,6 +143,7 @@ function remember(state, text) {
 }
 
 function walkHistory(state, input, step) {
+  state.past ??= readHistory(); // asking the browser's store would delay every page
   if (state.pastIdx === -1) state.draft = input.value;
   const next = Math.min(Math.max(state.pastIdx + step, -1), state.past.length - 1);
   if (next === state.pastIdx) return;

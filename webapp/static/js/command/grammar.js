@@ -2,6 +2,7 @@
 
 import { describeField } from "../form/fields.js";
 import { findDataset, findRule } from "../lib/boot.js";
+import { formatCount } from "../lib/format.js";
 import { METRIC_NAMES, metricDefinition } from "../lib/metrics.js";
 import { completeSweep, hintSweep, parseSweep } from "./sweep_command.js";
 import { completeRuns, completeRunIds } from "./runs_command.js";
@@ -124,7 +125,7 @@ function helpWords(boot) {
 
 function firstWords(boot) {
   return [
-    ...boot.datasets.map((item) => ({ value: item.symbol, note: `${item.n_bars.toLocaleString("en-US")} bars` })),
+    ...boot.datasets.map((item) => ({ value: item.symbol, note: `${formatCount(item.n_bars)} bars` })),
     ...Object.entries(VERBS).map(([value, note]) => ({ value, note })),
   ];
 }

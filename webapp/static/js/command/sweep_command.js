@@ -1,6 +1,7 @@
 /** SWEEP in the command bar: `SWEEP AAPL RSI window=2..30 oversold=10..40 GO`. */
 
 import { findRule } from "../lib/boot.js";
+import { formatCount } from "../lib/format.js";
 import { HEADLINE_METRICS } from "../lib/metrics.js";
 import { suggestRange } from "../sweep/space.js";
 import { CommandError, RANGE, findNearest, fullName, readDataset, readRule } from "./words.js";
@@ -76,7 +77,7 @@ function readCount(name, text) {
  */
 export function completeSweep(done, last, boot) {
   if (done.length === 0) return boot.datasets.map((item) =>
-    ({ value: item.symbol, note: `${item.n_bars.toLocaleString("en-US")} bars` }));
+    ({ value: item.symbol, note: `${formatCount(item.n_bars)} bars` }));
   if (done.length === 1) return boot.rules.map((rule) => ({ value: rule.name.toUpperCase(), note: rule.summary }));
   const rule = findRule(boot, done[1]);
   if (!rule) return [];

@@ -64,7 +64,7 @@ export class CloseChart {
   showFindings(findings) {
     this.findings = findings;
     this.stack.draw();
-    for (const pane of this.stack.panes) pane.u.redraw(false);
+    for (const pane of this.stack.panes) pane.u?.redraw(false);
   }
 
   describe(bar) {

@@ -71,13 +71,12 @@ class RunPage {
   /** Do what the address says. */
   start() {
     const { run, from } = readAddress();
-    const pending = sessionStorage.getItem(PENDING_KEY);
-    sessionStorage.removeItem(PENDING_KEY);
-    if (pending) {
+    const pending = run ? null : takePending();
+    if (run) this.openByAddress(run);
+    else if (pending) {
       setCommandText(pending);
       $("#command").dispatchEvent(new KeyboardEvent("keydown", { key: "Enter" }));
-    } else if (run) this.openByAddress(run);
-    else if (from) this.fillFrom(from);
+    } else if (from) this.fillFrom(from);
     else this.showNothing();
   }
 
@@ -284,6 +283,13 @@ function requestOf(spec, boot) {
     dataset: spec.dataset.symbol, rule: spec.rule, params: spec.params, trading: spec.trading,
     start: spec.start ?? undefined, end: spec.end ?? undefined, adjust: isRawByChoice ? false : undefined,
   };
+}
+
+/** The command that another page handed over, once. */
+function takePending() {
+  const pending = sessionStorage.getItem(PENDING_KEY);
+  sessionStorage.removeItem(PENDING_KEY);
+  return pending;
 }
 
 function pick(source, names) {

@@ -17,7 +17,8 @@ export class RunPin {
   /** @param {string|null} runId */
   show(runId) {
     this.runId = runId;
-    this.draw();
+    // After the result: the first look into the browser's store takes a while.
+    requestAnimationFrame(() => setTimeout(() => this.draw()));
   }
 
   /** Pin the run, or take its pin off. */

@@ -44,7 +44,7 @@ export class ResultView {
     $("#zoom-out").addEventListener("click", () => this.stack?.zoom(2));
     $("#zoom-reset").addEventListener("click", () => this.stack?.setRange(null));
     const saved = localStorage.getItem(RAIL_KEY);
-    document.body.classList.toggle("is-rail-closed", saved ? saved === "closed" : window.innerWidth < 1360);
+    document.body.classList.toggle("is-rail-closed", saved ? saved === "closed" : !matchMedia("(min-width: 1360px)").matches);
   }
 
   bindAllKeys() {
@@ -138,8 +138,11 @@ export class ResultView {
 
   async savePicture() {
     if (!this.result) return;
-    const picture = this.tab === "stats" ? drawStats(this.result.summary) : this.stack.toPicture();
-    saveFile(`${shortId(this.result.runId)}-${this.tab}.png`, await stampPicture(picture, this.result));
+    const { result, tab, stack } = this;
+    await stack?.ready;
+    if (stack && !stack.isStarted) return; // the banner says why
+    const picture = tab === "stats" ? drawStats(result.summary) : stack.toPicture();
+    saveFile(`${shortId(result.runId)}-${tab}.png`, await stampPicture(picture, result));
   }
 
   setScale(isLog) {

@@ -1,0 +1,32 @@
+"""Bundles: what ``scripts/build_bundles.py`` makes of the page's own scripts and of Bootstrap.
+
+They carry the version of the files that they were made of, so that bundles of other files, as after
+an edit, are not served. Standard library only: the builder needs no installed product.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+HASH_CHARS = 12
+# Inside the folder of bundles.
+VERSION_FILE = "version.txt"
+
+
+def hash_sources(package: Path) -> str:
+    """Return a hash over all that bundles are made of: names and contents of scripts and pages."""
+    digest = hashlib.sha256()
+    scripts, pages = package.glob("static/js/**/*.js"), package.glob("templates/**/*.html")
+    for path in (*sorted(scripts), *sorted(pages)):
+        content = hashlib.sha256(path.read_bytes()).digest()
+        digest.update(path.relative_to(package).as_posix().encode() + b"\0" + content)
+    return digest.hexdigest()[:HASH_CHARS]
+
+
+def find_bundles(package: Path) -> Path | None:
+    """Return the folder of the bundles of the present files, if there is one."""
+    version = package / "static" / "bundles" / VERSION_FILE
+    if version.is_file() and version.read_text(encoding="utf-8") == hash_sources(package):
+        return version.parent
+    return None
