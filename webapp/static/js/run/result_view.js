@@ -79,7 +79,7 @@ export class ResultView {
 
   /**
    * Show a result.
-   * @param {{runId: string, summary: Object, trades: Object[]}} result
+   * @param {{runId: string, summary: Object, marks: import("./trade_data.js").TradeMarks}} result
    * @param {{tab?: string, range: [number, number]|null, isLog: boolean, boot: Object}} state of the address
    */
   show(result, { tab, range, isLog, boot }) {
@@ -138,7 +138,8 @@ export class ResultView {
 
   async savePicture() {
     if (!this.result) return;
-    const picture = this.tab === "stats" ? drawStats(this.result.summary) : this.stack.toPicture();
+    const picture = this.tab === "stats" ? drawStats(this.result.summary) : this.stack?.toPicture();
+    if (!picture) return; // the trades are on their way
     saveFile(`${shortId(this.result.runId)}-${this.tab}.png`, await stampPicture(picture, this.result));
   }
 
