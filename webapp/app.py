@@ -24,6 +24,7 @@ from webapp.api import (
     sweep_results,
     sweeps,
     system,
+    trades,
 )
 from webapp.audit import add_audit
 from webapp.context import WebContext, save_context
@@ -104,6 +105,7 @@ def build_routes() -> tuple[Route, ...]:
     described += (
         *runs.ROUTES,
         *results.ROUTES,
+        *trades.ROUTES,
         *sweeps.ROUTES,
         *sweep_results.ROUTES,
         *datasets.ROUTES,

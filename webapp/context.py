@@ -15,6 +15,7 @@ from webapp.bar_budget import BarBudget
 from webapp.shared_check import SharedCheck
 from webapp.spec_cache import SpecCache
 from webapp.telemetry import Telemetry
+from webapp.trade_cache import TradeCache
 
 _KEY = "stock_backtest"
 # Each holds a thread for as long as its client reads, and a child process.
@@ -47,6 +48,8 @@ class WebContext:
         Taken by an answer for as long as it holds the columns or trades of a large result.
     specs : SpecCache
         Specifications of the sweeps last asked for.
+    trades : TradeCache
+        Trades of the results last looked at.
     health, readiness : SharedCheck
         Answers about what the web tier depends on.
     """
@@ -64,6 +67,7 @@ class WebContext:
     )
     reading: BarBudget = field(default_factory=BarBudget)
     specs: SpecCache = field(default_factory=SpecCache)
+    trades: TradeCache = field(default_factory=TradeCache)
     health: SharedCheck = field(default_factory=SharedCheck)
     readiness: SharedCheck = field(default_factory=SharedCheck)
 

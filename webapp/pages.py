@@ -121,4 +121,4 @@ def _list_preloads(run: dict[str, Any] | None) -> list[str]:
     if run is None or run["state"] != "succeeded":
         return []
     links = build_links(run["run_id"])
-    return [links["view"], f"{links['self']}/trades"]
+    return [links["view"], f"{links['self']}/trades/view"]

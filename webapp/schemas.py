@@ -92,6 +92,14 @@ class SeriesQuery(RequestModel):
     points: Annotated[int, Field(ge=2, le=10_000, description="Largest number of points")] = 2000
 
 
+class TradeViewQuery(RequestModel):
+    """Which trades: those that touch these bars, and how many of them at most."""
+
+    start_idx: Annotated[int, Field(ge=0, description="First bar, inclusive")] = 0
+    end_idx: Annotated[int | None, Field(ge=0, description="Last bar, inclusive")] = None
+    limit: Annotated[int, Field(ge=1, le=10_000, description="Largest number of trades")] = 1000
+
+
 class RunLinks(AnswerModel):
     """Where to go on from a submitted run."""
 
@@ -261,6 +269,16 @@ class PageTrades(AnswerModel):
     """All trades of a run."""
 
     trades: list[PageTrade]
+
+
+class TradeView(AnswerModel):
+    """Trades of a window; all of them if `n_found` are listed."""
+
+    n_trades: int = Field(description="Of the whole run")
+    n_found: int = Field(description="In the window")
+    trades: dict[str, list[float | int | str | None]] = Field(
+        description="``number``, counted from 1, and a column per field of a trade"
+    )
 
 
 class RunState(AnswerModel):

@@ -48,8 +48,8 @@ def test_a_large_result_waits_its_turn_and_gives_its_place_back(
     large: tuple[Web, str], monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:
     web, path = large
-    monkeypatch.setattr("webapp.api.results.LARGE_BARS", 100)
-    monkeypatch.setattr("webapp.api.results._READ_WAIT_SECONDS", 0.0)
+    monkeypatch.setattr("webapp.result_answers.LARGE_BARS", 100)
+    monkeypatch.setattr("webapp.result_answers._READ_WAIT_SECONDS", 0.0)
     reading = web.app.extensions["stock_backtest"].reading
     n_others = reading.most - 300  # as much as leaves room for one of ours
     assert reading.acquire(n_others)
@@ -70,7 +70,7 @@ def test_a_refusal_gives_its_place_back(
     large: tuple[Web, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     web, path = large
-    monkeypatch.setattr("webapp.api.results.LARGE_BARS", 100)
+    monkeypatch.setattr("webapp.result_answers.LARGE_BARS", 100)
     reading = web.app.extensions["stock_backtest"].reading
     assert web.client.get(f"{path}/series?names=colour").status_code == 422
     assert reading.acquire(reading.most)

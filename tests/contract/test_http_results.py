@@ -15,7 +15,7 @@ from cli.data_commands import run_group
 from storage.records import NewRun
 from tests.support.web import Web, inline_web, submit
 from webapp.definition_schemas import Definitions
-from webapp.schemas import PageSeries, PageTrades, PageView, RunCharts
+from webapp.schemas import PageSeries, PageTrades, PageView, RunCharts, TradeView
 
 __all__ = ["inline_web"]
 
@@ -73,13 +73,31 @@ def test_trades_carry_the_bars_they_belong_to(inline_web: Web) -> None:
     assert all(trade.entry_idx <= trade.exit_idx for trade in page.trades)
 
 
+def test_trades_come_in_columns_of_the_same_numbers(inline_web: Web) -> None:
+    base = f"/api/v1/runs/{submit(inline_web)}/trades"
+    client = inline_web.client
+    trades = client.get(base).json["trades"]
+    expected = {name: [trade[name] for trade in trades] for name in trades[0]}
+    expected["number"] = list(range(1, len(trades) + 1))
+    view = TradeView.model_validate(client.get(f"{base}/view").json)
+    assert (view.n_trades, view.n_found, view.trades) == (len(trades), len(trades), expected)
+    lines = client.get(f"{base}/lines")
+    assert lines.mimetype == "application/x-ndjson"
+    assert [json.loads(line) for line in lines.text.splitlines()] == [expected]
+    second = trades[1]
+    window = f"start_idx={second['exit_idx']}&end_idx={trades[2]['entry_idx']}"
+    assert client.get(f"{base}/view?{window}").json["trades"]["number"] == [2, 3]
+    thinned = client.get(f"{base}/view?limit=2").json
+    assert thinned["n_found"] == len(trades) > len(thinned["trades"]["number"])
+
+
 def test_the_four_charts_are_pictures(inline_web: Web) -> None:
     run_id = submit(inline_web)
     charts = RunCharts.model_validate(inline_web.client.get(f"/api/v1/runs/{run_id}/charts").json)
     assert all(item.startswith("data:image/png;base64,iVBOR") for item in vars(charts).values())
 
 
-@pytest.mark.parametrize("path", ["result", "view", "trades", "charts"])
+@pytest.mark.parametrize("path", ["result", "view", "trades", "trades/view", "trades/lines", "charts"])
 def test_a_result_the_client_holds_is_not_sent_again(inline_web: Web, path: str) -> None:
     url = f"/api/v1/runs/{submit(inline_web)}/{path}"
     etag = inline_web.client.get(url).headers["ETag"]

@@ -173,7 +173,7 @@ def test_a_page_brings_the_run_of_its_address_if_nothing_of_it_will_change(
     run, preloads = read_page(inline_web, run_id)
     polled = inline_web.client.get(f"/api/v1/runs/{run_id}").json
     assert {name: run[name] for name in polled} == polled
-    assert preloads == [f"/api/v1/runs/{run_id}/{part}" for part in ("view", "trades")]
+    assert preloads == [f"/api/v1/runs/{run_id}/{part}" for part in ("view", "trades/view")]
     inline_web.client.delete(f"/api/v1/runs/{run_id}")
     for text in (run_id, "nonsense", "<script>"):
         assert read_page(inline_web, text) == (None, [])

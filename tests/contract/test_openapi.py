@@ -148,6 +148,7 @@ def test_answers_match_their_documented_schemas(inline_web: Web) -> None:
         f"{run}/view",
         f"{run}/series",
         f"{run}/trades",
+        f"{run}/trades/view",
         "/api/v1/runs",
         "/api/v1/rules",
         "/api/v1/datasets",

@@ -123,10 +123,10 @@ def test_a_trade_that_breaks_even_is_no_loss(visit: Visit) -> None:
     def level(route: Route) -> None:
         answer = route.fetch()
         body = answer.json()
-        body["trades"][0]["pnl"] = 0.0
+        body["trades"]["pnl"][0] = 0.0
         route.fulfill(response=answer, body=json.dumps(body))
 
-    page.route("**/trades", level)
+    page.route("**/trades/view", level)
     visit.open_run("trades", trading=TRADING)
     for name, count in (("all", 13), ("win", 3), ("loss", 8), ("even", 1), ("open", 1)):
         expect(page.locator(f"[data-show={name}]")).to_have_text(f"{name} {count}")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+from collections.abc import Iterator
 
 from flask import Response
 
@@ -14,7 +13,6 @@ from adapters.views import build_series_view
 from backtest.errors import FieldError, InputError
 from backtest.version import __version__
 from storage.records import RunRecord
-from webapp.bar_budget import LARGE_BARS
 from webapp.bodies import read_query
 from webapp.context import get_context
 from webapp.exports import (
@@ -31,17 +29,16 @@ from webapp.exports import (
     write_result,
     write_series_json,
 )
-from webapp.problems import ProblemError, build_problem
+from webapp.problems import ProblemError
 from webapp.responses import JSON, build_json, encode_json
+from webapp.result_answers import answer_in_turn, build_etag, build_immutable, require
 from webapp.routing import Route
-from webapp.run_views import answer_unchanged, is_unchanged, load_succeeded_run, unknown_run
-from webapp.schemas import PageSeries, PageTrades, PageView, RunCharts, RunResult, SeriesQuery
+from webapp.run_views import answer_unchanged, is_unchanged, load_succeeded_run
+from webapp.schemas import PageSeries, PageView, RunCharts, RunResult, SeriesQuery
 from webapp.submissions import hold_answer
 
 _CHART_WAIT_SECONDS = 10.0  # the first charts of a worker load Matplotlib on the way
 _CHART_POLL_SECONDS = 0.05
-# How long a large result waits for others to be read.
-_READ_WAIT_SECONDS, _READ_RETRY_SECONDS = 5.0, 5
 _RESULT_COLUMNS = ("time", "equity", "cash", "position", "close")
 # Of every run; its indicators come on top.
 _SERIES = (
@@ -53,59 +50,31 @@ _HTML = "text/html"
 _NOT_DONE = (404, 409)
 _TAG = "Results"
 
-Stored = TypeVar("Stored")
-
 
 def show_result(run_id: str) -> Response:
     """Answer the object of ``backtest --json``."""
     record = load_succeeded_run(run_id)
-    etag = _result_etag(record)
+    etag = build_etag(record)
     if is_unchanged(etag):
         return answer_unchanged(etag)
     runs = get_context().store.runs
 
     def build() -> Response:
         body = write_result(
-            _require(runs.load_summary(record.run_id), record),
-            _require(runs.load_trades(record.run_id), record),
-            _require(runs.load_columns(record.run_id, _RESULT_COLUMNS), record),
+            require(runs.load_summary(record.run_id), record),
+            require(runs.load_trades(record.run_id), record),
+            require(runs.load_columns(record.run_id, _RESULT_COLUMNS), record),
             record.run_id,
         )
-        return _build_immutable(body, etag)
+        return build_immutable(body, etag)
 
-    return _answer_in_turn(record, build)
-
-
-def _answer_in_turn(record: RunRecord, build: Callable[[], Response]) -> Response:
-    """Build an answer out of a whole result; of large ones few are in memory at a time.
-
-    A place is taken until the answer is sent, because it is written from the columns as it goes.
-    """
-    n_bars = record.spec["dataset"]["n_bars"]
-    if n_bars <= LARGE_BARS:
-        return build()
-    reading = get_context().reading
-    if not reading.acquire(n_bars) and not hold_answer(
-        False, lambda: reading.acquire(n_bars, _READ_WAIT_SECONDS)
-    ):
-        return build_problem(
-            503,
-            "other large results are being read; ask again when they are done",
-            headers={"Retry-After": str(_READ_RETRY_SECONDS)},
-        )
-    try:
-        response = build()
-    except BaseException:
-        reading.release(n_bars)
-        raise
-    response.call_on_close(lambda: reading.release(n_bars))
-    return response
+    return answer_in_turn(record, build)
 
 
 def show_charts(run_id: str) -> Response:
     """Answer the four pictures, which are drawn right after the result: wait for them."""
     record = load_succeeded_run(run_id)
-    etag = _result_etag(record)
+    etag = build_etag(record)
     if is_unchanged(etag):
         return answer_unchanged(etag)
     runs = get_context().store.runs
@@ -121,31 +90,31 @@ def show_charts(run_id: str) -> Response:
         charts = hold_answer(charts, wait)
     if not charts:
         raise ProblemError(409, "the charts are not drawn yet; ask again in a second")
-    return _build_immutable([encode_json(charts)], etag)
+    return build_immutable([encode_json(charts)], etag)
 
 
 def show_view(run_id: str) -> Response:
     """Answer everything of the five tabs but series and trades."""
     record = load_succeeded_run(run_id)
-    etag = _result_etag(record)
+    etag = build_etag(record)
     if is_unchanged(etag):
         return answer_unchanged(etag)
-    summary = _require(get_context().store.runs.load_summary(record.run_id), record)
-    return _build_immutable([encode_json({"run_id": record.run_id, **summary})], etag)
+    summary = require(get_context().store.runs.load_summary(record.run_id), record)
+    return build_immutable([encode_json({"run_id": record.run_id, **summary})], etag)
 
 
 def show_series(run_id: str) -> Response:
     """Answer series between two bars, thinned so that no spike is lost."""
     query = read_query(SeriesQuery)
     record = load_succeeded_run(run_id)
-    return _answer_in_turn(record, lambda: _build_series(record, query))
+    return answer_in_turn(record, lambda: _build_series(record, query))
 
 
 def _build_series(record: RunRecord, query: SeriesQuery) -> Response:
     runs = get_context().store.runs
     names = _read_names(query.names)
-    summary = _require(runs.load_summary(record.run_id), record)
-    columns = _require(runs.load_columns(record.run_id, ("time", *names)), record)
+    summary = require(runs.load_summary(record.run_id), record)
+    columns = require(runs.load_columns(record.run_id, ("time", *names)), record)
     unknown = [name for name in names if name not in columns or name == "time"]
     if unknown:
         shown = ", ".join(
@@ -172,20 +141,6 @@ def _read_names(text: str) -> list[str]:
     return names
 
 
-def show_trades(run_id: str) -> Response:
-    """Answer all trades with the bars they belong to."""
-    record = load_succeeded_run(run_id)
-    etag = _result_etag(record)
-    if is_unchanged(etag):
-        return answer_unchanged(etag)
-
-    def build() -> Response:
-        trades = _require(get_context().store.runs.load_trades(record.run_id), record)
-        return _build_immutable([encode_json({"trades": trades})], etag)
-
-    return _answer_in_turn(record, build)
-
-
 def export(run_id: str, table: str, extension: str) -> Response:
     """Answer one table as a file to save."""
     if table not in TABLES or extension not in _EXTENSIONS:
@@ -194,7 +149,7 @@ def export(run_id: str, table: str, extension: str) -> Response:
             f"export one of {', '.join(TABLES)} as .csv or .json, not {table}.{extension}"[:300],
         )
     record = load_succeeded_run(run_id)
-    return _answer_in_turn(record, lambda: _build_export(record, table, extension))
+    return answer_in_turn(record, lambda: _build_export(record, table, extension))
 
 
 def _build_export(record: RunRecord, table: str, extension: str) -> Response:
@@ -212,7 +167,7 @@ def _stem(record: RunRecord) -> str:
 
 def _write_table(record: RunRecord, table: str, extension: str) -> Iterator[bytes]:
     runs, run_id = get_context().store.runs, record.run_id
-    summary = _require(runs.load_summary(run_id), record)
+    summary = require(runs.load_summary(run_id), record)
     identity = identify_result(summary, run_id)
     is_csv = extension == "csv"
     if table == "metrics":
@@ -222,13 +177,13 @@ def _write_table(record: RunRecord, table: str, extension: str) -> Iterator[byte
         chosen = ("metrics", "benchmark", "undefined")
         return iter([encode_json({**identity, **{name: summary[name] for name in chosen}})])
     if table == "trades":
-        trades = _require(runs.load_trades(run_id), record)
+        trades = require(runs.load_trades(run_id), record)
         if is_csv:
             return write_csv(TRADE_COLUMNS, iterate_trade_rows(trades), identity)
         listed = [{name: trade[name] for name in TRADE_COLUMNS} for trade in trades]
         return iter([encode_json({**identity, "trades": listed})])
     names = SERIES_TABLES[table]
-    columns = _require(runs.load_columns(run_id, ("time", *names)), record)
+    columns = require(runs.load_columns(run_id, ("time", *names)), record)
     # The drawdown's table is more than its series: the episodes stand beside the first bars.
     episodes = list_episodes(summary) if table == "drawdown" else None
     if is_csv:
@@ -247,10 +202,10 @@ def show_report(run_id: str) -> Response:
     """Answer the whole result as one page that can be saved, sent and printed."""
     record = load_succeeded_run(run_id)
     # The page is drawn by this version: another draws it anew.
-    etag = f"{_result_etag(record)}.{__version__}"
+    etag = f"{build_etag(record)}.{__version__}"
     if is_unchanged(etag):
         return answer_unchanged(etag)
-    return _answer_in_turn(record, lambda: _build_report(record, etag))
+    return answer_in_turn(record, lambda: _build_report(record, etag))
 
 
 def _build_report(record: RunRecord, etag: str) -> Response:
@@ -258,35 +213,16 @@ def _build_report(record: RunRecord, etag: str) -> Response:
 
     runs = get_context().store.runs
     page = render_report(
-        _require(runs.load_summary(record.run_id), record),
-        _require(runs.load_trades(record.run_id), record),
-        _require(runs.load_columns(record.run_id, REPORT_COLUMNS), record),
+        require(runs.load_summary(record.run_id), record),
+        require(runs.load_trades(record.run_id), record),
+        require(runs.load_columns(record.run_id, REPORT_COLUMNS), record),
         record.run_id,
     )
-    response = _build_immutable([page.encode()], etag)
+    response = build_immutable([page.encode()], etag)
     response.mimetype = _HTML
     # Stricter than the dashboard's: no script at all, and one style element by its hash.
     response.headers["Content-Security-Policy"] = f"{build_policy()}; frame-ancestors 'none'"
     response.headers["Content-Disposition"] = f'inline; filename="{_stem(record)}_report.html"'
-    return response
-
-
-def _require(found: Stored | None, record: RunRecord) -> Stored:
-    """Return a part of a result; it is gone if the run was deleted since it was looked up."""
-    if found is None:
-        raise unknown_run(record.run_id)
-    return found
-
-
-def _result_etag(record: RunRecord) -> str:
-    # A result never changes once it is stored, and an id is never used again.
-    return f"{record.run_id}.{record.attempt}"
-
-
-def _build_immutable(body: Iterable[bytes], etag: str) -> Response:
-    response = Response(body, mimetype=JSON)
-    response.set_etag(etag, weak=True)
-    response.headers["Cache-Control"] = "private, no-cache"
     return response
 
 
@@ -332,16 +268,6 @@ ROUTES = (
         PageSeries,
         query=SeriesQuery,
         refusals=(*_NOT_DONE, 422),
-    ),
-    Route(
-        "GET",
-        "/api/v1/runs/{run_id}/trades",
-        show_trades,
-        "Trades",
-        _TAG,
-        PageTrades,
-        also=_UNCHANGED,
-        refusals=_NOT_DONE,
     ),
     Route(
         "GET",

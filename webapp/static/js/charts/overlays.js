@@ -23,22 +23,23 @@ export function findTrade(trades, bar) {
   return lowerBound(exits, bar);
 }
 
-/** Trades that touch the visible bars; they are in order of entry. */
-function visibleTrades(u, trades) {
+/** Trades that touch the visible bars, in order of entry, as far as they are loaded. */
+function visibleTrades(u, marks) {
   const { min, max } = u.scales.x;
+  const { trades, isThinned } = marks.at(min, max);
   let first = findTrade(trades, min);
   const found = [];
   for (; first < trades.length && trades[first].entry_idx <= max; first += 1) found.push(trades[first]);
-  return found;
+  return { shown: found, isThinned };
 }
 
-/** Shade the bars in which a position was held. @param {Object[]} trades */
-export function shadeHeld(trades) {
+/** Shade the bars in which a position was held. @param {import("../run/trade_data.js").TradeMarks} marks */
+export function shadeHeld(marks) {
   return (u) => {
     const { left, top, width, height } = u.bbox;
-    const shown = visibleTrades(u, trades);
+    const { shown, isThinned } = visibleTrades(u, marks);
     // So many trades that the shading would be one even tint.
-    if (shown.length > width / devicePixelRatio / 3) return;
+    if (isThinned || shown.length > width / devicePixelRatio / 3) return;
     u.ctx.save();
     let drawnTo = left;
     for (const trade of shown) {
@@ -55,12 +56,12 @@ export function shadeHeld(trades) {
 
 /**
  * Mark entries (hollow) and exits (filled in the colour of the result).
- * @param {Object[]} trades @param {() => Object|null} selected trade drawn brighter
+ * @param {import("../run/trade_data.js").TradeMarks} marks @param {() => Object|null} selected trade drawn brighter
  */
-export function markTrades(trades, selected = () => null) {
+export function markTrades(marks, selected = () => null) {
   return (u) => {
-    const shown = visibleTrades(u, trades);
-    const isCrowded = shown.length > u.bbox.width / devicePixelRatio / CROWDED_PIXELS;
+    const { shown, isThinned } = visibleTrades(u, marks);
+    const isCrowded = isThinned || shown.length > u.bbox.width / devicePixelRatio / CROWDED_PIXELS;
     const size = (isCrowded ? 2.2 : 4.5) * devicePixelRatio;
     const { ctx } = u;
     ctx.save();

@@ -16,12 +16,12 @@ function key(color, text, className = "") {
     text);
 }
 
-/** Equity beside buy and hold. @param {Object} context summary, trades */
-export function equityPane({ summary, trades }, isLog) {
+/** Equity beside buy and hold. @param {Object} context summary, marks */
+export function equityPane({ summary, marks }, isLog) {
   return {
     title: "Equity USD", weight: 4, isLog,
     series: [{ name: "benchmark", label: "buy & hold", ...BENCH }, { name: "equity", label: "strategy", ...RUN }],
-    format: formatShort, include: isLog ? [] : [summary.spec.trading.initial_cash], under: [shadeHeld(trades)],
+    format: formatShort, include: isLog ? [] : [summary.spec.trading.initial_cash], under: [shadeHeld(marks)],
     readout: ({ equity, benchmark }) => {
       const gap = equity !== null && benchmark ? equity / benchmark - 1 : null;
       return [key(COLORS.text, `strategy ${formatCount(equity)}`),
@@ -40,10 +40,9 @@ function overlaysOf(summary) {
 }
 
 /** Price with entries, exits and averages; candles where few bars are in sight. */
-export function pricePane({ summary, trades }, isLog, { selected = () => null, levels = () => [], weight = 3 } = {}) {
+export function pricePane({ summary, marks }, isLog, { selected = () => null, levels = () => [], weight = 3 } = {}) {
   const lines = overlaysOf(summary).map((name, idx) => ({ name: `indicator:${name}`, label: name.replaceAll("_", " "),
     color: OVERLAY_COLORS[idx % OVERLAY_COLORS.length], width: 1.25 }));
-  const hasEven = trades.some((trade) => trade.exit_reason !== "open" && trade.pnl === 0);
   return {
     title: summary.spec.dataset.adjusted ? "Price adjusted" : "Price raw", weight, isLog, hasCandles: true,
     series: [
@@ -51,41 +50,40 @@ export function pricePane({ summary, trades }, isLog, { selected = () => null, l
       { name: "close", label: "close", color: COLORS.second, width: 1.1, tagged: true },
       ...lines.map((line) => ({ ...line, isOverlay: true })),
     ],
-    format: formatPrice, formatTick, room: 0.1, under: [shadeHeld(trades)],
-    levels, over: [markTrades(trades, selected)],
+    format: formatPrice, formatTick, room: 0.1, under: [shadeHeld(marks)],
+    levels, over: [markTrades(marks, selected)],
     readout: ({ open, high, low, close, ...others }, bar) => [
       h("span", { class: "ohlc",
         text: `O ${formatPrice(open)}  H ${formatPrice(high)}  L ${formatPrice(low)}  C ${formatPrice(close)}` }),
       ...lines.map(({ name, label, color }) => key(color, `${label} ${formatPrice(others[name])}`)),
       h("span", { class: "legend-marks" }, "△ entry ", h("b", { class: "gain", text: "▼" }), " exit at gain ",
-        h("b", { class: "loss", text: "▼" }), " at loss", hasEven && [h("b", { class: "second", text: " ▼" }), " even"]),
-      describeTrade(tradeAt(trades, bar)),
+        h("b", { class: "loss", text: "▼" }), " at loss", marks.hasEven && [h("b", { class: "second", text: " ▼" }), " even"]),
+      describeTrade(tradeAt(marks, bar)),
     ],
   };
 }
 
-function tradeAt(trades, bar) {
-  const idx = findTrade(trades, bar);
-  const trade = trades[idx];
-  return trade && trade.entry_idx <= bar ? { trade, number: idx + 1 } : null;
+function tradeAt(marks, bar) {
+  const { trades } = marks.at(bar, bar);
+  const trade = trades[findTrade(trades, bar)];
+  return trade && trade.entry_idx <= bar ? trade : null;
 }
 
-function describeTrade(found) {
-  if (!found) return null;
-  const { trade, number } = found;
+function describeTrade(trade) {
+  if (!trade) return null;
   return h("span", { class: signClass(trade.return),
-    text: `#${number} ${trade.exit_reason} ${formatSignedPercent(trade.return)}` });
+    text: `#${trade.number} ${trade.exit_reason} ${formatSignedPercent(trade.return)}` });
 }
 
 /** Underwater curve of run and benchmark. */
-export function drawdownPane({ summary, trades }, weight = 2) {
+export function drawdownPane({ summary, marks }, weight = 2) {
   return {
     title: "Drawdown", weight, hasCeiling: true, include: [0],
     series: [
       { name: "benchmark_drawdown", label: "buy & hold", color: COLORS.bench, width: 1 },
       { name: "drawdown", label: "strategy", color: COLORS.text, width: 1.5, fill: COLORS.lossArea },
     ],
-    format: (value, step) => formatPercent(value, digitsFor(step * 100)), under: [shadeHeld(trades)],
+    format: (value, step) => formatPercent(value, digitsFor(step * 100)), under: [shadeHeld(marks)],
     readout: ({ drawdown, benchmark_drawdown: bench }) => [
       key(COLORS.text, `strategy ${formatPercent(drawdown)}`), key(COLORS.bench, `buy & hold ${formatPercent(bench)}`),
       h("span", { text: `max ${formatPercent(summary.metrics.max_drawdown)}, ${formatCount(summary.metrics.max_drawdown_bars)} bars longest` }),

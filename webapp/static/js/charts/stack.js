@@ -21,6 +21,7 @@ export class ChartStack {
    * @param {HTMLElement} root
    * @param {{panes: import("./pane.js").PaneSpec[], nBars: number, spacing: string, label: string,
    *   range: [number, number]|null, onRange?: (range: [number, number]|null) => void,
+   *   marks?: import("../run/trade_data.js").TradeMarks,
    *   load: (names: string[], start: number, end: number, points: number, signal: AbortSignal) => Promise<Object>,
    *   onError: (error: Error) => void}} options `load` answers columns for bars start to end, inclusive
    */
@@ -77,15 +78,16 @@ export class ChartStack {
   async fetchDetail() {
     const [first, last] = this.range;
     // A zoom while the first answers are on their way must not abort them: every pane needs its own.
-    if (!this.isStarted || this.panes.every((pane) => this.isFineEnough(pane))) return;
+    const isFine = this.panes.every((pane) => this.isFineEnough(pane)) && (this.marks?.isFineEnough(first, last) ?? true);
+    if (!this.isStarted || isFine) return;
     this.fetching.abort();
     this.fetching = new AbortController();
     const margin = (last - first) / 2;
     const start = Math.max(Math.floor(first - margin), 0);
     const end = Math.min(Math.ceil(last + margin), this.nBars - 1);
     await this.guarded(async (signal) => {
-      const views = await Promise.all(this.panes.map((pane) => this.load(pane.names, start, end, this.pointBudget() * 2,
-        signal)));
+      const series = this.panes.map((pane) => this.load(pane.names, start, end, this.pointBudget() * 2, signal));
+      const [views] = await Promise.all([Promise.all(series), this.marks?.load(start, end, signal)]);
       this.panes.forEach((pane, idx) => { pane.detail = views[idx]; });
       this.timeIndex = new TimeIndex(views[0].idx, views[0].epoch);
       this.draw();

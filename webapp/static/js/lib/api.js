@@ -46,6 +46,26 @@ export async function requestIfChanged(path, etag, signal) {
   return { etag: response.headers.get("ETag"), body: await response.json() };
 }
 
+/**
+ * Read an answer of one JSON document a line as it comes; each line is a task of its own.
+ * @param {string} path @param {(document: any) => void} onLine @param {AbortSignal} signal
+ */
+export async function requestLines(path, onLine, signal) {
+  const response = await send(path, { headers: { Accept: "application/x-ndjson" }, signal });
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (;;) {
+    const { done, value } = await reader.read();
+    const lines = (rest + (value || "")).split("\n");
+    rest = lines.pop();
+    for (const line of lines) {
+      onLine(JSON.parse(line));
+      await new Promise((resume) => { setTimeout(resume); });
+    }
+    if (done) return;
+  }
+}
+
 async function send(path, { method = "GET", json, body, headers = {}, signal } = {}) {
   const init = { method, headers: { Accept: "application/json", ...headers }, signal, body };
   if (json !== undefined) {

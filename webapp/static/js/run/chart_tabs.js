@@ -13,7 +13,7 @@ import { showRail } from "./stats.js";
 
 /**
  * @typedef {Object} View what the tabs share
- * @property {{runId: string, summary: Object, trades: Object[]}} result
+ * @property {{runId: string, summary: Object, marks: import("./trade_data.js").TradeMarks}} result
  * @property {[number, number]|null} range @property {boolean} isLog
  * @property {(range: [number, number]|null) => void} onRange @property {(error: Error) => void} onError
  */
@@ -23,7 +23,7 @@ function buildStack(root, view, panes, label) {
   const { result } = view;
   return new ChartStack(root, {
     panes, label, nBars: result.summary.n_bars, spacing: result.summary.spacing, range: view.range,
-    onRange: view.onRange, onError: view.onError,
+    onRange: view.onRange, onError: view.onError, marks: result.marks,
     load: (...where) => loadSeries(result.runId, ...where),
   });
 }

@@ -79,7 +79,7 @@ export class ResultView {
 
   /**
    * Show a result.
-   * @param {{runId: string, summary: Object, trades: Object[]}} result
+   * @param {{runId: string, summary: Object, marks: import("./trade_data.js").TradeMarks}} result
    * @param {{tab?: string, range: [number, number]|null, isLog: boolean, boot: Object}} state of the address
    */
   show(result, { tab, range, isLog, boot }) {
@@ -140,8 +140,8 @@ export class ResultView {
     if (!this.result) return;
     const { result, tab, stack } = this;
     await stack?.ready;
-    if (stack && !stack.isStarted) return; // the banner says why
-    const picture = tab === "stats" ? drawStats(result.summary) : stack.toPicture();
+    const picture = tab === "stats" ? drawStats(result.summary) : stack?.isStarted && stack.toPicture();
+    if (!picture) return; // it is on its way, or the banner says why not
     saveFile(`${shortId(result.runId)}-${tab}.png`, await stampPicture(picture, result));
   }
 

@@ -1,6 +1,7 @@
 /** Sending a run and following it: the poll backs off and stops. */
 
 import { ApiError, request, requestIfChanged } from "../lib/api.js";
+import { loadMarks } from "./trade_data.js";
 
 const FIRST_DELAY = 200;
 const LAST_DELAY = 2000;
@@ -70,10 +71,10 @@ function pause(delay, signal) {
   });
 }
 
-/** Everything the tabs show but series. @param {string} runId */
+/** Everything the tabs show at once but series. @param {string} runId */
 export async function loadResult(runId) {
-  const [summary, body] = await Promise.all([request(`${runPath(runId)}/view`), request(`${runPath(runId)}/trades`)]);
-  return { runId, summary, trades: body.trades };
+  const [summary, marks] = await Promise.all([request(`${runPath(runId)}/view`), loadMarks(runPath(runId))]);
+  return { runId, summary, marks };
 }
 
 /**

@@ -8,6 +8,7 @@ import { readAddress, writeAddress } from "../lib/address.js";
 import { announce, debounce, fill, h } from "../lib/dom.js";
 import { formatCount, formatSignedMoney, formatSignedPercent, signClass } from "../lib/format.js";
 import { loadSeries } from "./session.js";
+import { TradeMarks } from "./trade_data.js";
 import { parseSort, parseTradeFilter, SHOWN, sortTrades, writeSort } from "./trade_filter.js";
 import { TradeTable } from "./trade_table.js";
 
@@ -18,7 +19,29 @@ export class TradesTab {
   /** @param {HTMLElement} root @param {import("./chart_tabs.js").View} view */
   constructor(root, view) {
     this.view = view;
-    this.trades = view.result.trades.map((trade, idx) => ({ ...trade, number: idx + 1 }));
+    this.leaving = new AbortController();
+    const { marks } = view.result;
+    if (marks.all) this.open(root, marks.all);
+    else this.openLater(root, marks);
+  }
+
+  /** Tens of thousands come when somebody looks at them. */
+  async openLater(root, marks) {
+    const note = h("p", { class: "hint", role: "status", text: `loading ${formatCount(marks.count)} trades` });
+    fill(root, h("div", { class: "trades-tab" }, note));
+    const { signal } = this.leaving;
+    try {
+      const trades = await marks.loadAll((count) => {
+        note.textContent = `${formatCount(count)} of ${formatCount(marks.count)} trades`;
+      }, signal);
+      this.open(root, trades);
+    } catch (error) {
+      if (error.name !== "AbortError") this.view.onError(error);
+    }
+  }
+
+  open(root, trades) {
+    this.trades = trades;
     const address = readAddress();
     this.filter = address.filter || "";
     this.shown = SHOWN[address.show] ? address.show : "all";
@@ -27,7 +50,8 @@ export class TradesTab {
     this.build(root);
     this.refresh();
     this.table.select(this.chosen);
-    this.showTrade();
+    // The chart is a task of its own: the table is there first.
+    setTimeout(() => { if (!this.leaving.signal.aborted) this.showTrade(); });
   }
 
   build(root) {
@@ -70,9 +94,10 @@ export class TradesTab {
   }
 
   destroy() {
+    this.leaving.abort();
     this.stack?.destroy();
-    this.table.destroy();
-    this.sizing.disconnect();
+    this.table?.destroy();
+    this.sizing?.disconnect();
   }
 
   setFilter(text) {
@@ -113,7 +138,7 @@ export class TradesTab {
 
   /** Go to a neighbour, as the keys [ and ] do. @param {number} step */
   step(step) {
-    this.table.step(step);
+    this.table?.step(step);
   }
 
   showTrade() {
@@ -149,7 +174,8 @@ export class TradesTab {
 
   buildStack(range) {
     const { result, isLog, onError } = this.view;
-    const context = { ...result, trades: this.trades };
+    const marks = new TradeMarks(this.trades);
+    const context = { ...result, marks };
     const panes = [pricePane(context, isLog, { selected: () => this.chosen, levels: () => this.levels(), weight: 2.4 }),
       ...indicatorPanes(context)];
     this.stack = new ChartStack(this.chartBox, {
