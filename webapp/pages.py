@@ -14,6 +14,7 @@ from webapp.access import get_access, get_identity
 from webapp.context import get_context
 from webapp.dataset_views import build_dataset_view
 from webapp.metadata import build_definitions, build_rule_list, build_trading_fields
+from webapp.responses import encode_json
 from webapp.run_views import UUID_TEXT, build_links, build_run_view, read_run_id
 
 PAGES = {
@@ -28,7 +29,8 @@ PAGE_ENDPOINTS = (*(f"page_{name}" for name in PAGES.values()), "page_one_sweep"
 
 
 def add_pages(app: Flask) -> None:
-    """Register one route per page."""
+    """Register one route per page; what pages carry is JSON as the API writes it."""
+    app.jinja_env.policies["json.dumps_function"] = lambda value, **_: encode_json(value).decode()
     app.add_url_rule("/login", "page_login", show_login, methods=["GET"])
     app.after_request(_show_login_instead)
     for path, name in PAGES.items():
@@ -64,7 +66,8 @@ def _show_login_instead(response: Response) -> Response:
 
 def _show_page(page: str, sweep_id: str = "") -> Response:
     datasets, is_available = _load_datasets()
-    run = _load_ended_run(request.args.get("run", "")) if page == "run" and is_available else None
+    wanted = request.args.get("run", "") if page == "run" and is_available else ""
+    known = _load_known(wanted)
     identity = get_identity()
     proof = None
     if identity.session_id is not None:
@@ -78,8 +81,8 @@ def _show_page(page: str, sweep_id: str = "") -> Response:
             trading_fields=build_trading_fields(),
             definitions=build_definitions(),
             datasets=datasets,
-            known_run=run,
-            preloads=_list_preloads(run),
+            known=known,
+            preloads=_list_preloads(known["view"]),
             storage_available=is_available,
             max_upload_mb=get_context().settings.max_upload_mb,
             sources=get_context().settings.sources,
@@ -102,23 +105,29 @@ def _load_datasets() -> tuple[list[dict[str, Any]], bool]:
     return [build_dataset_view(record) for record in records], True
 
 
-def _load_ended_run(text: str) -> dict[str, Any] | None:
-    """Return the run that the address names, if nothing of it will change: one request less."""
+def _load_known(text: str) -> dict[str, Any]:
+    """Return the run that the address names, if nothing of it will change, and its figures.
+
+    They are the first thing to be seen: asked for by the page's script they would come later.
+    """
+    known: dict[str, Any] = {"run": None, "view": None}
     if UUID_TEXT.fullmatch(text) is None:
-        return None
+        return known
+    runs = get_context().store.runs
     try:
-        record = get_context().store.runs.get(read_run_id(text))
+        record = runs.get(read_run_id(text))
+        if record is None or record.state not in TERMINAL_STATES:
+            return known
+        known["run"] = build_run_view(record)
+        if record.state == "succeeded" and (summary := runs.load_summary(record.run_id)):
+            known["view"] = {"run_id": record.run_id, **summary}
     except StorageUnavailable as error:
         get_logger(__name__).warning("database_unavailable", reason=str(error))
-        return None
-    if record is None or record.state not in TERMINAL_STATES:
-        return None
-    return build_run_view(record)
+    return known
 
 
-def _list_preloads(run: dict[str, Any] | None) -> list[str]:
+def _list_preloads(view: dict[str, Any] | None) -> list[str]:
     """Return what the page's script is going to ask for, so that it comes while scripts load."""
-    if run is None or run["state"] != "succeeded":
+    if view is None:
         return []
-    links = build_links(run["run_id"])
-    return [links["view"], f"{links['self']}/trades/view"]
+    return [f"{build_links(view['run_id'])['self']}/trades/view"]

@@ -163,25 +163,28 @@ def test_the_sheets_of_a_page_are_few_and_kept_with_their_typefaces(web: Web, pa
 def test_a_page_brings_the_run_of_its_address_if_nothing_of_it_will_change(
     inline_web: Web,
 ) -> None:
-    def read_page(web: Web, run_id: str) -> tuple[Any, list[str]]:
+    def read_page(web: Web, run_id: str) -> tuple[Any, Any, list[str]]:
         page = web.client.get(f"/?run={run_id}").text
         boot = re.search(r'id="boot-data">(.*?)</script>', page)
         assert boot is not None
-        return json.loads(boot[1])["run"], re.findall(r'as="fetch" [^>]*href="([^"]+)"', page)
+        known = json.loads(boot[1])
+        preloads = re.findall(r'as="fetch" [^>]*href="([^"]+)"', page)
+        return known["run"], known["view"], preloads
 
     run_id = submit(inline_web)
-    run, preloads = read_page(inline_web, run_id)
+    run, view, preloads = read_page(inline_web, run_id)
     polled = inline_web.client.get(f"/api/v1/runs/{run_id}").json
     assert {name: run[name] for name in polled} == polled
-    assert preloads == [f"/api/v1/runs/{run_id}/{part}" for part in ("view", "trades/view")]
+    assert view == inline_web.client.get(f"/api/v1/runs/{run_id}/view").json
+    assert preloads == [f"/api/v1/runs/{run_id}/trades/view"]
     inline_web.client.delete(f"/api/v1/runs/{run_id}")
     for text in (run_id, "nonsense", "<script>"):
-        assert read_page(inline_web, text) == (None, [])
+        assert read_page(inline_web, text) == (None, None, [])
 
 
 def test_a_page_does_not_bring_a_run_that_waits(web: Web) -> None:
     page = web.client.get(f"/?run={submit(web)}").text
-    assert '"run": null' in page
+    assert '"run":null' in page
     assert 'as="fetch"' not in page
 
 

@@ -17,6 +17,7 @@
  * @typedef {Object} Boot
  * @property {string} version @property {Rule[]} rules @property {Field[]} trading
  * @property {Object[]} datasets @property {Object|null} run the one that the address names, if it has ended
+ * @property {Object|null} view its figures, if it has succeeded
  */
 
 /** @returns {Boot} */

@@ -167,7 +167,7 @@ class RunPage {
     const begun = performance.now();
     setStatus("RUN", runId);
     try {
-      const run = this.takeKnown(runId) ?? await followRun(runId, {
+      const run = this.takeKnown("run", runId) ?? await followRun(runId, {
         signal,
         onState: (state, delay) => {
           showTrouble(null);
@@ -183,11 +183,11 @@ class RunPage {
     }
   }
 
-  /** The run that came with the page, once: from then on it may have been tagged, or deleted. */
-  takeKnown(runId) {
-    const { run } = this.boot;
-    this.boot.run = null;
-    return run?.run_id === runId ? run : null;
+  /** What came with the page, once: from then on the run may have been tagged, or deleted. */
+  takeKnown(name, runId) {
+    const known = this.boot[name];
+    this.boot[name] = null;
+    return known?.run_id === runId ? known : null;
   }
 
   showProgress(run, delay, waited) {
@@ -210,22 +210,12 @@ class RunPage {
   async showEnd(run, signal) {
     const retry = () => this.runAgain();
     // The result is on its way while the form is filled.
-    const loading = run.state === "succeeded" ? loadResult(run.run_id) : null;
-    loading?.catch(() => {}); // it is awaited below, where it is explained
+    const loading = run.state === "succeeded" ? loadResult(run.run_id, this.takeKnown("view", run.run_id)) : null;
     this.form.write(requestOf(run.spec, this.boot));
     this.echoForm();
     this.showTags();
     if (loading) {
-      const result = await loading;
-      if (signal.aborted) return;
-      clearState();
-      const { tab, zoom, scale } = readAddress();
-      this.view.show(result, { tab, range: parseZoom(zoom),
-        isLog: scale ? scale === "log" : result.summary.final.equity > 0, boot: this.boot });
-      setStatus("ENGINE", result.summary.engine_version);
-      setStatus("DATA", `sha256 ${result.summary.spec.dataset.sha256.slice(0, 12)}`);
-      announce(`done: total return ${$("[data-metric=total_return] b").textContent}`);
-      refreshHealth();
+      await this.showResult(loading, signal);
       return;
     }
     this.view.clear();
@@ -233,6 +223,20 @@ class RunPage {
     showHeading(run.spec, null, this.boot);
     if (run.state === "failed") showFailed(run, retry);
     else showCancelled(run, retry);
+  }
+
+  async showResult(loading, signal) {
+    const summary = await loading.summary;
+    if (signal.aborted) return;
+    clearState();
+    const { tab, zoom, scale } = readAddress();
+    const shown = this.view.show({ runId: this.run.run_id, summary, marks: null }, loading.marks,
+      { tab, range: parseZoom(zoom), isLog: scale ? scale === "log" : summary.final.equity > 0, boot: this.boot });
+    setStatus("ENGINE", summary.engine_version);
+    setStatus("DATA", `sha256 ${summary.spec.dataset.sha256.slice(0, 12)}`);
+    announce(`done: total return ${$("[data-metric=total_return] b").textContent}`);
+    await shown;
+    refreshHealth();
   }
 
   showTags() {

@@ -20,6 +20,8 @@ const CHART_TABS = { equity: showEquity, drawdown: showDrawdown, portfolio: show
 const RAIL_KEY = "rail";
 const ADDRESS_DELAY = 150;
 
+const panelOf = (name) => $(`#panel-${name} > .panel-body`);
+
 /** What stands to the right of the form once a run has succeeded. */
 export class ResultView {
   /** @param {{onError: (error: Error) => void, onAgain: () => void}} handlers */
@@ -71,18 +73,22 @@ export class ResultView {
   }
 
   clear() {
-    for (const built of this.built.values()) built?.destroy?.();
+    for (const [name, built] of this.built) {
+      built?.destroy?.();
+      panelOf(name).replaceChildren(); // nothing of one run stands under the figures of the next
+    }
     this.built.clear();
     this.result = null;
     document.body.classList.remove("has-result");
   }
 
   /**
-   * Show a result.
-   * @param {{runId: string, summary: Object, marks: import("./trade_data.js").TradeMarks}} result
+   * Show a result: its figures at once, its tabs when the marks have come.
+   * @param {{runId: string, summary: Object, marks: import("./trade_data.js").TradeMarks|null}} result
+   * @param {Promise<import("./trade_data.js").TradeMarks>} marks
    * @param {{tab?: string, range: [number, number]|null, isLog: boolean, boot: Object}} state of the address
    */
-  show(result, { tab, range, isLog, boot }) {
+  async show(result, marks, { tab, range, isLog, boot }) {
     this.clear();
     this.result = result;
     this.range = range;
@@ -93,6 +99,8 @@ export class ResultView {
     showAssumptions(result, findRule(boot, result.summary.spec.rule));
     this.markScale();
     this.openTab(TABS.includes(tab) ? tab : this.tab, { isQuiet: true });
+    result.marks = await marks;
+    if (this.result === result) this.openTab(this.tab, { isQuiet: true });
   }
 
   openTab(name, { isQuiet = false } = {}) {
@@ -101,8 +109,9 @@ export class ResultView {
     selectTab(name);
     this.linkExports();
     if (!isQuiet) writeAddress({ tab: name });
+    if (!this.result.marks) return; // opened when they have come
     if (this.built.has(name)) this.stack?.resize();
-    else this.built.set(name, this.build(name, $(`#panel-${name} > .panel-body`)));
+    else this.built.set(name, this.build(name, panelOf(name)));
     // Zoomed elsewhere in the meantime: the time axes of the tabs move together.
     if (CHART_TABS[name]) this.stack.setRange(this.range, { isQuiet: true });
   }

@@ -71,10 +71,16 @@ function pause(delay, signal) {
   });
 }
 
-/** Everything the tabs show at once but series. @param {string} runId */
-export async function loadResult(runId) {
-  const [summary, marks] = await Promise.all([request(`${runPath(runId)}/view`), loadMarks(runPath(runId))]);
-  return { runId, summary, marks };
+/**
+ * What the tabs show at once but series: figures, and the marks that charts wait for.
+ * @param {string} runId @param {Object|null} known figures, if they came with the page
+ * @returns {{summary: Promise<Object>, marks: Promise<import("./trade_data.js").TradeMarks>}}
+ */
+export function loadResult(runId, known) {
+  const summary = known ? Promise.resolve(known) : request(`${runPath(runId)}/view`);
+  const marks = loadMarks(runPath(runId));
+  for (const loading of [summary, marks]) loading.catch(() => {}); // explained where it is awaited
+  return { summary, marks };
 }
 
 /**
