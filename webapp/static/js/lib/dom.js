@@ -50,6 +50,11 @@ export function $$(selector, root = document) {
   return [...root.querySelectorAll(selector)];
 }
 
+/** Let the browser draw and hear the user before going on. @returns {Promise<void>} */
+export function pauseTask() {
+  return new Promise((resolve) => { setTimeout(resolve); });
+}
+
 /**
  * Say something to a screen reader, once.
  * @param {string} text

@@ -7,7 +7,7 @@ import { RunForm } from "../form/run_form.js";
 import { parseZoom, readAddress, writeAddress } from "../lib/address.js";
 import { ApiError, request } from "../lib/api.js";
 import { findDataset } from "../lib/boot.js";
-import { $, announce, copyText } from "../lib/dom.js";
+import { $, announce, copyText, pauseTask } from "../lib/dom.js";
 import { sentence, shortId } from "../lib/format.js";
 import { bindKeys } from "../lib/keys.js";
 import { installShell, showTrouble } from "../lib/shell.js";
@@ -29,10 +29,6 @@ const ID_START = /^[0-9a-f]{4,12}$/i;
 class RunPage {
   constructor() {
     this.boot = installShell({ onRun: (body) => this.runCommand(body) });
-    this.form = new RunForm($("#run-form"), this.boot, {
-      onRun: (body) => this.submit(body),
-      onChange: () => this.echoForm(),
-    });
     this.view = new ResultView({
       onError: (error) => this.reportTrouble(error, () => this.open(this.run.run_id)),
       onAgain: () => this.runAgain(),
@@ -40,10 +36,22 @@ class RunPage {
     this.pin = new RunPin([$("#pin-run"), $("#phone-pin")], $("#compare-pins"));
     this.run = null;
     this.following = new AbortController();
-    installPresets(this.form, () => this.echoForm());
     this.installButtons();
     window.addEventListener("popstate", () => this.start());
     this.start();
+    pauseTask().then(() => this.form); // there whatever becomes of the run
+  }
+
+  /** Built when it is first needed: of a stored run the figures come before it. @returns {RunForm} */
+  get form() {
+    if (!this.builtForm) {
+      this.builtForm = new RunForm($("#run-form"), this.boot, {
+        onRun: (body) => this.submit(body),
+        onChange: () => this.echoForm(),
+      });
+      installPresets(this.builtForm, () => this.echoForm());
+    }
+    return this.builtForm;
   }
 
   installButtons() {
@@ -209,13 +217,18 @@ class RunPage {
 
   async showEnd(run, signal) {
     const retry = () => this.runAgain();
-    // The result is on its way while the form is filled.
-    const loading = run.state === "succeeded" ? loadResult(run.run_id, this.takeKnown("view", run.run_id)) : null;
+    const known = this.takeKnown("view", run.run_id);
+    const loading = run.state === "succeeded" ? loadResult(run.run_id, known) : null;
+    const shown = loading && this.showResult(loading, signal);
+    shown?.catch(() => {}); // it is awaited below, where it is explained
+    // Figures that came with the page are drawn before the form; others are on their way meanwhile.
+    if (known) await pauseTask();
+    if (signal.aborted) return;
     this.form.write(requestOf(run.spec, this.boot));
     this.echoForm();
     this.showTags();
-    if (loading) {
-      await this.showResult(loading, signal);
+    if (shown) {
+      await shown;
       return;
     }
     this.view.clear();

@@ -1,6 +1,6 @@
 /** The run's pin: what is pinned here stands side by side on the runs page. */
 
-import { announce, fill, h } from "../lib/dom.js";
+import { announce, fill, h, pauseTask } from "../lib/dom.js";
 import { setStatus } from "../lib/status.js";
 import { loadPins, savePins, SLOTS } from "../runs/pins.js";
 
@@ -18,7 +18,7 @@ export class RunPin {
   show(runId) {
     this.runId = runId;
     // After the result: the first look into the browser's store takes a while.
-    requestAnimationFrame(() => setTimeout(() => this.draw()));
+    pauseTask().then(() => this.draw());
   }
 
   /** Pin the run, or take its pin off. */
