@@ -36,7 +36,10 @@ def build_trades(entries: list[int], held: int = 1) -> TradeColumns:
 def test_every_value_comes_back_as_it_was() -> None:
     columns = build_trades([4]).take(np.array([0]))
     assert columns["number"] == [1]
-    assert (columns["entry_time"], columns["exit_time"]) == (["2020-01-01T00:18:00Z"], ["2020-01-01"])
+    assert (columns["entry_time"], columns["exit_time"]) == (
+        ["2020-01-01T00:18:00Z"],
+        ["2020-01-01"],
+    )
     assert (columns["direction"], columns["exit_reason"]) == (["short"], ["stop_loss"])
     assert (columns["entry_price"], columns["exit_price"]) == ([1 / 3], [1e-300])
     assert (columns["pnl"], columns["return"], columns["mfe"]) == ([-0.1 - 0.2], [None], [2.0**0.5])
@@ -51,7 +54,9 @@ def test_every_value_comes_back_as_it_was() -> None:
 def test_a_window_holds_every_trade_that_touches_it_or_as_many_as_are_asked_for(
     entries: list[int], start: int, width: int, limit: int
 ) -> None:
-    touching = [at + 1 for at, entry in enumerate(entries) if start <= entry + 1 and entry <= start + width]
+    touching = [
+        at + 1 for at, entry in enumerate(entries) if start <= entry + 1 and entry <= start + width
+    ]
     view = build_trade_view(build_trades(entries), start, start + width, limit)
     assert (view["n_trades"], view["n_found"]) == (len(entries), len(touching))
     shown = view["trades"]["number"]
@@ -65,7 +70,9 @@ def test_a_window_holds_every_trade_that_touches_it_or_as_many_as_are_asked_for(
 
 
 def test_what_is_thinned_is_spread_over_its_bars() -> None:
-    numbers = build_trade_view(build_trades(list(range(0, 20_000, 2))), 0, None, 100)["trades"]["number"]
+    numbers = build_trade_view(build_trades(list(range(0, 20_000, 2))), 0, None, 100)["trades"][
+        "number"
+    ]
     assert len(numbers) == 100
     assert set(np.diff(numbers)) == {100}
 
