@@ -97,7 +97,9 @@ def test_the_four_charts_are_pictures(inline_web: Web) -> None:
     assert all(item.startswith("data:image/png;base64,iVBOR") for item in vars(charts).values())
 
 
-@pytest.mark.parametrize("path", ["result", "view", "trades", "trades/view", "trades/lines", "charts"])
+@pytest.mark.parametrize(
+    "path", ["result", "view", "trades", "trades/view", "trades/lines", "charts"]
+)
 def test_a_result_the_client_holds_is_not_sent_again(inline_web: Web, path: str) -> None:
     url = f"/api/v1/runs/{submit(inline_web)}/{path}"
     etag = inline_web.client.get(url).headers["ETag"]

@@ -127,3 +127,22 @@ def test_each_tab_exports_csv_json_and_a_picture(visit: Visit, tmp_path: Path) -
     with page.expect_download() as download:
         page.click("#export-png")
     assert download.value.path().read_bytes().startswith(b"\x89PNG")
+
+
+def test_of_many_trades_a_first_view_takes_marks_and_the_table_the_rest(visit: Visit) -> None:
+    page, asked = visit.page, []
+    page.on("request", lambda request: asked.append(request.url.split("/api/v1/")[-1]))
+    # As if the run had more trades than marks have room for.
+    page.route("**/trades/view", lambda route: route.continue_(url=f"{route.request.url}?limit=5"))
+    visit.open_run("equity", trading={"stop_loss": 0.1})
+    visit.wait_for_charts("equity")
+    assert len([path for path in asked if path.endswith("/trades/view")]) >= 1
+    assert not [path for path in asked if re.search(r"/trades(/lines)?$", path)]
+    with page.expect_request(re.compile(r"/trades/view\?start_idx=\d+&end_idx=\d+&limit=\d+")):
+        page.keyboard.press("+")
+    with page.expect_request("**/trades/lines"):
+        page.click("#tab-trades")
+    expect(page.locator("#panel-trades tbody tr[data-at]")).to_have_count(13)
+    expect(page.locator("[data-show=all]")).to_have_text("all 13")
+    visit.wait_for_charts("trades")
+    expect(page.locator("#panel-trades .pane-readout").first).to_contain_text("#13 open")

@@ -33,7 +33,7 @@ const COLUMNS = [
 ];
 
 // What the row of totals has no room to say.
-const TIPS = { "": () => "Means of the closed trades; P&L and costs are sums.", exit_reason: (text) => text };
+const TIPS = { entry_time: () => "Means of the closed trades; P&L and costs are sums.", exit_reason: (text) => text };
 
 /** A sortable grid with one selected row. */
 export class TradeTable {
@@ -99,15 +99,17 @@ export class TradeTable {
   }
 
   drawFoot(totals) {
-    const reasons = Object.entries(totals.reasons).map(([name, count]) => `${count} ${name}`).join(" ");
+    const reasons = Object.entries(totals.reasons).map(([name, count]) => `${formatCount(count)} ${name}`).join(" · ");
     const cells = { entry_time: `${formatCount(totals.n_closed)} closed`, bars_held: formatNumber(totals.mean_bars, 1),
       commission: formatCount(totals.commission), pnl: formatSignedMoney(totals.pnl),
         return: formatSignedPercent(totals.mean_return),
       mae: formatPercent(totals.mean_mae, 1), mfe: formatSignedPercent(totals.mean_mfe, 1),
-        "": "means, sums", exit_reason: reasons };
+      exit_reason: reasons };
     const colored = { pnl: totals.pnl, return: totals.mean_return };
     fill(this.foot, h("tr", { role: "row" },
-      COLUMNS.map(([field, , isFigure]) => h("td", { role: "gridcell", text: cells[field] || "",
+      // The reasons take the room of the excursions, which have no sum.
+      COLUMNS.filter(([field]) => field).map(([field, , isFigure]) => h("td", { role: "gridcell", text: cells[field] || "",
+      colspan: field === "exit_reason" ? 2 : null,
       data: TIPS[field] ? { tip: TIPS[field](cells[field]) } : {},
       class: [isFigure ? "n" : "", field in colored ? signClass(colored[field]) : "",
         field === "entry_time" ? "amber" : ""].join(" ") }))));

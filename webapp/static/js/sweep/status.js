@@ -102,7 +102,8 @@ export class SweepStatus {
       h("span", { class: `word-state is-${sweep.state}`, id: "sweep-state", text: describeState(sweep) }),
       count("d", "done", chunks.done), count("r", "running", chunks.running), count("q", "queued", chunks.queued),
       count("f", "failed", chunks.failed), size > 1
-        && item(h("span", { class: "hint", text: `a square is ${size} chunks` })),
+        && item(h("span", { class: "hint", text: `a square is ${size} chunks`,
+          data: { tip: "It shows the state that needs you most: failed, then running, queued, cancelled; done if all of its chunks are." } })),
       item(h("b", { text: formatPercent(share, share < 1 && share > 0.999 ? 2 : 1) })),
       item(h("span", { id: "n-done", text: formatCount(sweep.n_done) }),
         h("span", { class: "second", text: ` of ${formatCount(total)}` })),
