@@ -3,7 +3,8 @@
 import { findRule, readBoot } from "../lib/boot.js";
 import { h } from "../lib/dom.js";
 import {
-  digitsFor, formatCount, formatPercent, formatPrice, formatShort, formatSignedPercent, formatTick, signClass,
+  digitsFor, formatCount, formatMoney, formatPercent, formatPrice, formatShort, formatSignedPercent, formatTick,
+  signClass,
 } from "../lib/format.js";
 import { findTrade, markTrades, shadeHeld } from "./overlays.js";
 import { COLORS } from "./theme.js";
@@ -24,8 +25,8 @@ export function equityPane({ summary, trades }, isLog) {
     format: formatShort, include: isLog ? [] : [summary.spec.trading.initial_cash], under: [shadeHeld(trades)],
     readout: ({ equity, benchmark }) => {
       const gap = equity !== null && benchmark ? equity / benchmark - 1 : null;
-      return [key(COLORS.text, `strategy ${formatCount(equity)}`),
-        key(COLORS.bench, `buy & hold ${formatCount(benchmark)}`),
+      return [key(COLORS.text, `strategy ${formatMoney(equity)}`),
+        key(COLORS.bench, `buy & hold ${formatMoney(benchmark)}`),
         h("span", {}, "gap ", h("b", { class: signClass(gap), text: formatSignedPercent(gap, 1) }))];
     },
   };
@@ -88,7 +89,8 @@ export function drawdownPane({ summary, trades }, weight = 2) {
     format: (value, step) => formatPercent(value, digitsFor(step * 100)), under: [shadeHeld(trades)],
     readout: ({ drawdown, benchmark_drawdown: bench }) => [
       key(COLORS.text, `strategy ${formatPercent(drawdown)}`), key(COLORS.bench, `buy & hold ${formatPercent(bench)}`),
-      h("span", { text: `max ${formatPercent(summary.metrics.max_drawdown)}, ${formatCount(summary.metrics.max_drawdown_bars)} bars longest` }),
+      h("span", { text: summary.metrics.max_drawdown === 0 ? "never below a peak"
+        : `max ${formatPercent(summary.metrics.max_drawdown)}, ${formatCount(summary.metrics.max_drawdown_bars)} bars longest` }),
     ],
   };
 }
@@ -103,9 +105,9 @@ export function cashPane() {
       { name: "position_value", label: "position", color: COLORS.bench, width: 1.25 },
     ],
     format: formatShort,
-    readout: ({ equity, cash, position_value: held }) => [key(COLORS.text, `equity ${formatCount(equity)}`),
-      key(COLORS.amber, `cash ${formatCount(cash)}`),
-      key(COLORS.bench, `position ${formatCount(held)}`)],
+    readout: ({ equity, cash, position_value: held }) => [key(COLORS.text, `equity ${formatMoney(equity)}`),
+      key(COLORS.amber, `cash ${formatMoney(cash)}`),
+      key(COLORS.bench, `position ${formatMoney(held)}`)],
   };
 }
 
