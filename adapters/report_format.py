@@ -28,11 +28,11 @@ def format_percent(value: float | None, digits: int = 2) -> str:
 
 def format_price(value: float | None) -> str:
     """Return a price with as many digits as its size needs: four that count below 1."""
-    size = 1.0 if value is None or value == 0 or not math.isfinite(value) else abs(value)
-    small = min(3 - math.floor(math.log10(size)), 12)
-    return format_number(
-        value, 1 if size >= 1000 else 2 if size >= 10 else 3 if size >= 1 else small
-    )
+    size = abs(value or 0.0)
+    for limit, digits in ((1e5, 0), (1000, 1), (10, 2), (1, 3)):
+        if size >= limit:
+            return format_number(value, digits)
+    return format_number(value, min(3 - math.floor(math.log10(size)), 12) if size else 0)
 
 
 def format_amount(value: float | None) -> str:

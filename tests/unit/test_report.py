@@ -84,7 +84,7 @@ def test_what_was_chosen_is_not_rounded() -> None:
 def test_a_small_price_keeps_its_digits() -> None:
     prices = [250_000.0, 56.144, 1.7156, 0.0001234, None]
     assert [format_price(price) for price in prices] == [
-        *("250,000.0", "56.14", "1.716", "0.0001234", "–"),
+        *("250,000", "56.14", "1.716", "0.0001234", "–"),
     ]
 
 

@@ -3,8 +3,8 @@
 import { findRule, readBoot } from "../lib/boot.js";
 import { h } from "../lib/dom.js";
 import {
-  digitsFor, formatCount, formatMoney, formatPercent, formatPrice, formatShort, formatSignedPercent, formatTick,
-  signClass,
+  digitsFor, formatCount, formatMoney, formatNarrow, formatPercent, formatPrice, formatShort,
+  formatSignedPercent, formatTick, signClass,
 } from "../lib/format.js";
 import { findTrade, markTrades, shadeHeld } from "./overlays.js";
 import { COLORS } from "./theme.js";
@@ -145,6 +145,11 @@ export function indicatorPanes({ summary }) {
   return [...groups].map(([family, names]) => indicatorPane(family, names, summary.spec.params));
 }
 
+/** An indicator near zero needs no row of zeros. */
+function formatIndicator(value) {
+  return value !== null && Math.abs(value) < 1e-3 ? formatNarrow(value) : formatPrice(value);
+}
+
 function indicatorPane(family, names, params) {
   const colors = [COLORS.text, COLORS.amber, COLORS.bench];
   const marks = family === "rsi" ? ["oversold", "overbought"].filter((name) => params[name] !== undefined) : [];
@@ -154,6 +159,6 @@ function indicatorPane(family, names, params) {
     format: formatShort,
     levels: () => marks.map((name) => ({ value: params[name], label: name, color: COLORS.hint })),
     readout: (values) => names.map((name, idx) => key(colors[idx % 3],
-      `${name} ${formatPrice(values[`indicator:${name}`])}`)),
+      `${name} ${formatIndicator(values[`indicator:${name}`])}`)),
   };
 }

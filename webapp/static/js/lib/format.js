@@ -70,7 +70,7 @@ function withPlus(value, text) {
 export function formatPrice(value) {
   if (!isNumber(value)) return DASH;
   const size = Math.abs(value);
-  return fixed(value, size >= 1000 ? 1 : size >= 10 ? 2 : size >= 1 ? 3 : digitsToRead(size, 4));
+  return fixed(value, size >= 1e5 ? 0 : size >= 1000 ? 1 : size >= 10 ? 2 : size >= 1 ? 3 : digitsToRead(size, 4));
 }
 
 /** A number of shares; a fraction of one share is not rounded away. @param {number|null} value */
@@ -133,6 +133,13 @@ function trimZeros(text) {
 /** A price on an axis: no zeros at the end. @param {number|null} value */
 export function formatTick(value) {
   return trimZeros(formatPrice(value));
+}
+
+/** A price where there is room for eight characters. @param {number|null} value */
+export function formatNarrow(value) {
+  if (!isNumber(value)) return DASH;
+  if (Math.abs(value) >= 0.01 || value === 0) return formatShort(value);
+  return value.toExponential(2).replaceAll("-", MINUS);
 }
 
 /** Class of the colour that a gain, a loss or neither has. @param {number|null} value */

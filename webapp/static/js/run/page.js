@@ -221,7 +221,7 @@ class RunPage {
       if (signal.aborted) return;
       clearState();
       const { tab, zoom, scale } = readAddress();
-      this.view.show(result, { tab, range: parseZoom(zoom),
+      this.view.show(result, { tab, range: parseZoom(zoom, result.summary.n_bars),
         isLog: scale ? scale === "log" : result.summary.final.equity > 0, boot: this.boot });
       setStatus("ENGINE", result.summary.engine_version);
       setStatus("DATA", `sha256 ${result.summary.spec.dataset.sha256.slice(0, 12)}`);
