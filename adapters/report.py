@@ -93,14 +93,14 @@ def build_title(summary: Mapping[str, Any]) -> str:
 def list_assumptions(spec: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return what the run took for granted, by heading."""
     trading = spec["trading"]
-    percent = report_format.format_percent
-    costs = [f"{percent(trading['fee_rate'])} fee"]
+    percent = report_format.format_chosen_percent
+    costs = [f"{percent(trading['fee_rate'], 2)} fee"]
     if trading["fee_fixed"]:
         costs.append(f"{trading['fee_fixed']:g} fixed")
     if trading["slippage"]:
-        costs.append(f"{percent(trading['slippage'])} slippage")
+        costs.append(f"{percent(trading['slippage'], 2)} slippage")
     unit = {"value": "USD", "shares": "shares"}.get(trading["size_type"])
-    size = f"{trading['size']:g} {unit}" if unit else percent(trading["size"], 0)
+    size = f"{trading['size']:g} {unit}" if unit else percent(trading["size"])
     stops = [
         f"{word} {percent(trading[name], 1)}"
         for name, word in (
@@ -110,14 +110,19 @@ def list_assumptions(spec: Mapping[str, Any]) -> list[tuple[str, str]]:
         )
         if trading[name]
     ]
+    if trading["lot_size"]:
+        size += f", lots of {trading['lot_size']:g}"
+    rates = [("Minimum acceptable return", "mar"), ("Cash rate", "cash_rate")]
+    rates.append(("Borrow rate", "borrow_rate"))
     return [
         ("Fill", trading["fill"].replace("_", " ")),
         ("Costs", f"{' + '.join(costs)} per side"),
         ("Prices", "split and dividend adjusted" if spec["dataset"]["adjusted"] else "raw"),
         ("Size", f"{size}, {trading['direction'].replace('_', ' ')}"),
         ("Stops", ", ".join(stops) or "none"),
-        ("Cash", f"{report_format.format_number(trading['initial_cash'], 0)} USD"),
+        ("Cash", f"{trading['initial_cash']:,.12g} USD"),
         ("Risk-free", percent(trading["risk_free"], 1)),
+        *((title, percent(trading[name], 1)) for title, name in rates if trading[name]),
     ]
 
 
@@ -169,7 +174,7 @@ def _environment() -> Environment:
     )
     for name in ("format_metric", "format_percent", "format_signed", "format_number"):
         environment.globals[name] = getattr(report_format, name)
-    for name in ("format_money", "metric_class", "sign_class"):
+    for name in ("format_money", "format_amount", "format_price", "metric_class", "sign_class"):
         environment.globals[name] = getattr(report_format, name)
     environment.globals["DASH"] = report_format.DASH
     return environment

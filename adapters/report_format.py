@@ -26,6 +26,27 @@ def format_percent(value: float | None, digits: int = 2) -> str:
     return DASH if value is None else f"{format_number(value * 100, digits)}%"
 
 
+def format_price(value: float | None) -> str:
+    """Return a price with as many digits as its size needs: four that count below 1."""
+    size = abs(value or 0.0)
+    for limit, digits in ((1e5, 0), (1000, 1), (10, 2), (1, 3)):
+        if size >= limit:
+            return format_number(value, digits)
+    return format_number(value, min(3 - math.floor(math.log10(size)), 12) if size else 0)
+
+
+def format_amount(value: float | None) -> str:
+    """Return a gain or loss of money; cents do not count in thousands."""
+    return format_money(value, 0 if value is None or abs(value) >= 1000 or value == 0 else 2)
+
+
+def format_chosen_percent(value: float, least: int = 0) -> str:
+    """Return a fraction that somebody chose as percent, not rounded: 0.125 is 12.5%."""
+    # Twelve significant digits: what multiplying by 100 adds lies behind them.
+    _, _, decimals = f"{float(f'{value * 100:.12g}'):.12f}".rstrip("0").partition(".")
+    return format_percent(value, max(len(decimals), least))
+
+
 def format_signed(value: float | None, digits: int = 2) -> str:
     """Return a fraction as percent with a plus sign on gains."""
     return _add_plus(value, format_percent(value, digits))

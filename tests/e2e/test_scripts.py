@@ -45,6 +45,8 @@ def test_either_end_of_a_range_may_be_left_out(
     [
         ("NOPE RSI", "no dataset NOPE"),
         ("AAPL", "which rule"),
+        ("AAPL GO", "which rule"),
+        ("DATA NOPE", "no dataset NOPE"),
         ("AAPL NOPE", "no rule NOPE"),
         ("AAPL RSI 1 2 3 enter_zone 5", "one too many"),
         ("AAPL RSI windw=3", "nearest is window"),
@@ -159,6 +161,23 @@ def test_figures_are_written_as_the_page_promises(script: Any) -> None:
         "formatShort(200000)": "200k",
         "formatTick(20)": "20",
         "formatPrice(1.7156)": "1.716",
+        "formatPrice(250000.4)": "250,000",
+        "formatPrice(0.0001234)": "0.0001234",
+        "formatTick(0.00035)": "0.00035",
+        "formatPrice(0)": "0",
+        "formatNarrow(0.0002748)": "2.75e−4",
+        "formatNarrow(456841.1)": "457k",
+        "formatShares(0.003945)": "0.003945",
+        "formatShares(12.5)": "12.50",
+        "formatMoney(0.03912)": "0.0391",
+        "formatMoney(93514.2)": "93,514",
+        "formatMoney(12)": "12.00",
+        "formatChosenPercent(0.125)": "12.5%",
+        "formatChosenPercent(0.00002, 2)": "0.002%",
+        "formatChosenPercent(0.07)": "7%",
+        "formatChosenPercent(0.1, 1)": "10.0%",
+        "formatSignedPercent(32893352.7)": "+3.29e9%",
+        "formatSignedPercent(1234.5678)": "+123,457%",
         "formatNumber(NaN)": "–",
         "formatOrdinal(1)": "1st",
         "formatOrdinal(12)": "12th",
@@ -166,6 +185,18 @@ def test_figures_are_written_as_the_page_promises(script: Any) -> None:
     }
     calls = ", ".join(f"m.{call}" for call in expected)
     assert script("lib/format.js", f"[{calls}]") == list(expected.values())
+
+
+def test_a_zoom_lies_inside_the_data(script: Any) -> None:
+    zooms = "[['5-99', 50], ['49-99', 50], ['5-5', 50], ['5-99', undefined]]"
+    assert script("lib/address.js", f"{zooms}.map((each) => m.parseZoom(...each))") == [
+        *([5, 99], None, None, [5, 99]),
+    ]
+
+
+def test_the_command_for_data_opens_the_one_it_names(script: Any) -> None:
+    commands = "['DATA', 'DATA aapl'].map((text) => m.parseCommand(text, boot).href)"
+    assert script("command/grammar.js", commands) == ["/data", "/data?symbol=AAPL"]
 
 
 def test_log_ticks_are_round_and_inside(script: Any) -> None:

@@ -123,6 +123,10 @@ def test_the_view_of_a_sweep_is_in_its_address(visit: Visit) -> None:
     expect(page.locator("#panel-marginals figure")).to_have_count(3)
     page.keyboard.press("1")
     expect(page.locator("#ranking-filter")).to_have_value("sharpe>0.1")
+    # What the sweep does not have is as good as not named.
+    page.goto(f"{page.url.partition('?')[0]}?x=nothing&y=window&metric=luck")
+    expect(page.locator("#heat-y")).to_have_value("window")
+    expect(page.locator("#heat-metric")).to_have_value("sharpe")
 
 
 def test_a_command_sweeps_and_keys_pause_resume_and_cancel(visit: Visit) -> None:

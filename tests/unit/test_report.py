@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 from adapters.metric_texts import GROUPS, METRIC_TEXTS
-from adapters.report import REPORT_COLUMNS, build_policy, render_report
+from adapters.report import REPORT_COLUMNS, build_policy, list_assumptions, render_report
 from adapters.report_charts import build_report_charts
-from adapters.report_format import DASH, format_metric
+from adapters.report_format import DASH, format_metric, format_price
 from backtest.bars import Bars
 from backtest.metrics import METRIC_NAMES
 from backtest.version import DEFINITIONS_VERSION
-from rules.spec import parse_run_request
+from rules.spec import TradingSpec, parse_run_request
 from tasks.compute import build_local_run_spec, compute_run
 
 ROOT = Path(__file__).parents[2]
@@ -64,6 +64,28 @@ def test_the_report_shows_every_figure_of_the_run(outcome: Any) -> None:
     assert summary["fingerprint"] in page
     assert "the-run" in page
     assert page.count("<svg") == 3
+
+
+def test_what_was_chosen_is_not_rounded() -> None:
+    trading = {
+        **TradingSpec().model_dump(),
+        "fee_rate": 0.00002,
+        "size": 0.125,
+        "stop_loss": 0.0025,
+    }
+    trading.update(risk_free=0.0125, cash_rate=0.03, lot_size=0.5)
+    said = dict(list_assumptions({"trading": trading, "dataset": {"adjusted": False}}))
+    assert said["Costs"] == "0.002% fee per side"
+    assert said["Size"] == "12.5%, lots of 0.5, long only"
+    assert said["Stops"] == "stop 0.25%"
+    assert (said["Risk-free"], said["Cash rate"]) == ("1.25%", "3.0%")
+
+
+def test_a_small_price_keeps_its_digits() -> None:
+    prices = [250_000.0, 56.144, 1.7156, 0.0001234, None]
+    assert [format_price(price) for price in prices] == [
+        *("250,000", "56.14", "1.716", "0.0001234", "–"),
+    ]
 
 
 def test_what_people_wrote_never_becomes_markup(outcome: Any) -> None:

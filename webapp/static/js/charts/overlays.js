@@ -1,6 +1,7 @@
 /** What is drawn over and under the lines: held bars, entries and exits, candles, value tags. */
 
-import { COLORS, FONT } from "./theme.js";
+import { formatNarrow } from "../lib/format.js";
+import { AXIS_WIDTH, COLORS, FONT } from "./theme.js";
 import { lowerBound } from "./time_axis.js";
 
 const CANDLE_PIXELS = 2.6;
@@ -8,6 +9,7 @@ const MARK_GAP = 3;
 // Fewer pixels a trade than this, and marks shrink to specks.
 const CROWDED_PIXELS = 9;
 const TAG_HEIGHT = 15;
+const TAG_PADDING = 8;
 const LABEL_HEIGHT = 13;
 
 const exitBars = new WeakMap();
@@ -235,16 +237,18 @@ export function drawTags(u, tags, format) {
   ctx.lineWidth = ratio;
   // The last line may have been a dashed one.
   ctx.setLineDash([]);
+  const widest = (AXIS_WIDTH - 3 - TAG_PADDING) * ratio;
   for (const { value, color, mark, y } of tags) {
-    const text = mark ? `${mark} ${format(value)}` : format(value);
+    const label = ctx.measureText(format(value)).width > widest ? formatNarrow(value) : format(value);
+    const text = mark ? `${mark} ${label}` : label;
     const top = u.bbox.top + y * ratio - height / 2;
-    const width = Math.max(ctx.measureText(text).width + 10 * ratio, 58 * ratio);
+    const width = Math.max(ctx.measureText(text).width + TAG_PADDING * ratio, 58 * ratio);
     ctx.fillStyle = COLORS.ground;
     ctx.fillRect(x, top, width, height);
     ctx.strokeStyle = color;
     ctx.strokeRect(x + 0.5, top + 0.5, width - 1, height - 1);
     ctx.fillStyle = color;
-    ctx.fillText(text, x + 5 * ratio, top + height / 2 + ratio * 0.5);
+    ctx.fillText(text, x + (TAG_PADDING / 2) * ratio, top + height / 2 + ratio * 0.5);
   }
   ctx.restore();
 }

@@ -3,7 +3,8 @@
 import { findRule, readBoot } from "../lib/boot.js";
 import { h } from "../lib/dom.js";
 import {
-  digitsFor, formatCount, formatPercent, formatPrice, formatShort, formatSignedPercent, formatTick, signClass,
+  digitsFor, formatCount, formatMoney, formatNarrow, formatPercent, formatPrice, formatShort,
+  formatSignedPercent, formatTick, signClass,
 } from "../lib/format.js";
 import { findTrade, markTrades, shadeHeld } from "./overlays.js";
 import { COLORS } from "./theme.js";
@@ -24,8 +25,8 @@ export function equityPane({ summary, marks }, isLog) {
     format: formatShort, include: isLog ? [] : [summary.spec.trading.initial_cash], under: [shadeHeld(marks)],
     readout: ({ equity, benchmark }) => {
       const gap = equity !== null && benchmark ? equity / benchmark - 1 : null;
-      return [key(COLORS.text, `strategy ${formatCount(equity)}`),
-        key(COLORS.bench, `buy & hold ${formatCount(benchmark)}`),
+      return [key(COLORS.text, `strategy ${formatMoney(equity)}`),
+        key(COLORS.bench, `buy & hold ${formatMoney(benchmark)}`),
         h("span", {}, "gap ", h("b", { class: signClass(gap), text: formatSignedPercent(gap, 1) }))];
     },
   };
@@ -86,7 +87,8 @@ export function drawdownPane({ summary, marks }, weight = 2) {
     format: (value, step) => formatPercent(value, digitsFor(step * 100)), under: [shadeHeld(marks)],
     readout: ({ drawdown, benchmark_drawdown: bench }) => [
       key(COLORS.text, `strategy ${formatPercent(drawdown)}`), key(COLORS.bench, `buy & hold ${formatPercent(bench)}`),
-      h("span", { text: `max ${formatPercent(summary.metrics.max_drawdown)}, ${formatCount(summary.metrics.max_drawdown_bars)} bars longest` }),
+      h("span", { text: summary.metrics.max_drawdown === 0 ? "never below a peak"
+        : `max ${formatPercent(summary.metrics.max_drawdown)}, ${formatCount(summary.metrics.max_drawdown_bars)} bars longest` }),
     ],
   };
 }
@@ -101,9 +103,9 @@ export function cashPane() {
       { name: "position_value", label: "position", color: COLORS.bench, width: 1.25 },
     ],
     format: formatShort,
-    readout: ({ equity, cash, position_value: held }) => [key(COLORS.text, `equity ${formatCount(equity)}`),
-      key(COLORS.amber, `cash ${formatCount(cash)}`),
-      key(COLORS.bench, `position ${formatCount(held)}`)],
+    readout: ({ equity, cash, position_value: held }) => [key(COLORS.text, `equity ${formatMoney(equity)}`),
+      key(COLORS.amber, `cash ${formatMoney(cash)}`),
+      key(COLORS.bench, `position ${formatMoney(held)}`)],
   };
 }
 
@@ -141,6 +143,11 @@ export function indicatorPanes({ summary }) {
   return [...groups].map(([family, names]) => indicatorPane(family, names, summary.spec.params));
 }
 
+/** An indicator near zero needs no row of zeros. */
+function formatIndicator(value) {
+  return value !== null && Math.abs(value) < 1e-3 ? formatNarrow(value) : formatPrice(value);
+}
+
 function indicatorPane(family, names, params) {
   const colors = [COLORS.text, COLORS.amber, COLORS.bench];
   const marks = family === "rsi" ? ["oversold", "overbought"].filter((name) => params[name] !== undefined) : [];
@@ -150,6 +157,6 @@ function indicatorPane(family, names, params) {
     format: formatShort,
     levels: () => marks.map((name) => ({ value: params[name], label: name, color: COLORS.hint })),
     readout: (values) => names.map((name, idx) => key(colors[idx % 3],
-      `${name} ${formatPrice(values[`indicator:${name}`])}`)),
+      `${name} ${formatIndicator(values[`indicator:${name}`])}`)),
   };
 }

@@ -37,7 +37,8 @@ export function parseCommand(text, boot) {
   const [verb, ...rest] = tokens;
   switch (verb.toUpperCase()) {
     case "HELP": return { kind: "page", href: `/help${rest.length ? `#${findTopic(rest[0].toLowerCase(), boot)}` : ""}` };
-    case "DATA": return { kind: "page", href: "/data" };
+    case "DATA": return { kind: "page",
+      href: rest.length ? `/data?symbol=${encodeURIComponent(readDataset(rest[0], boot).symbol)}` : "/data" };
     case "RUNS": return { kind: "page", href: rest.length ? `/runs?q=${encodeURIComponent(rest.join(" "))}` : "/runs" };
     case "SWEEP":
       if (rest.length === 1 && ID.test(rest[0])) return { kind: "page", href: `/sweep/${rest[0].toLowerCase()}` };

@@ -40,7 +40,7 @@ export function readDataset(symbol, boot) {
 /** @param {string|undefined} name @param {import("../lib/boot.js").Boot} boot @throws {CommandError} */
 export function readRule(name, boot) {
   const known = boot.rules.map((item) => item.name);
-  if (!name) throw new CommandError(`which rule? ${listNames(known)}`);
+  if (!name || /^GO$/i.test(name)) throw new CommandError(`which rule? ${listNames(known)}`);
   const rule = findRule(boot, name);
   if (!rule) throw new CommandError(missing("rule", name, known));
   return rule;

@@ -25,10 +25,10 @@ export function writeAddress(changes, { push = false } = {}) {
 
 /**
  * Read a zoom from the address.
- * @param {string|undefined} text "first-last" bar
+ * @param {string|undefined} text "first-last" bar @param {number} [nBars] where it has to lie
  * @returns {[number, number]|null}
  */
-export function parseZoom(text) {
+export function parseZoom(text, nBars = Infinity) {
   const match = /^(\d+)-(\d+)$/.exec(text || "");
-  return match && Number(match[1]) < Number(match[2]) ? [Number(match[1]), Number(match[2])] : null;
+  return match && Number(match[1]) < Math.min(Number(match[2]), nBars - 1) ? [Number(match[1]), Number(match[2])] : null;
 }

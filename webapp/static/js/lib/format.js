@@ -3,6 +3,8 @@
 export const DASH = "–";
 const MINUS = "−";
 
+const MOST_DIGITS = 12;
+
 // Not Intl: its first use takes a tenth of the time until a result is to be seen.
 function fixed(value, digits) {
   const size = Math.abs(value);
@@ -26,7 +28,26 @@ export function formatCount(value) {
 
 /** A fraction as percent. @param {number|null} value @param {number} [digits] */
 export function formatPercent(value, digits = 2) {
-  return isNumber(value) ? `${fixed(value * 100, digits)}%` : DASH;
+  if (!isNumber(value)) return DASH;
+  // A year made of one lucky hour: nobody reads more digits, and no cell holds them.
+  const size = Math.abs(value);
+  if (size >= 1e4) return `${(value * 100).toExponential(2).replace("-", MINUS).replace("e+", "e")}%`;
+  return `${fixed(value * 100, size >= 1e3 ? 0 : digits)}%`;
+}
+
+/**
+ * A fraction that somebody chose, as percent and not rounded: 0.125 is 12.5%.
+ * @param {number|null} value @param {number} [least] digits that are always there
+ */
+export function formatChosenPercent(value, least = 0) {
+  if (!isNumber(value)) return DASH;
+  // Twelve significant digits: what multiplying by 100 adds lies behind them.
+  const digits = (/\.(\d+)$/.exec(exactDecimals(value * 100)) || ["", ""])[1].length;
+  return formatPercent(value, Math.max(digits, least));
+}
+
+function exactDecimals(value) {
+  return trimZeros(Number(value.toPrecision(12)).toFixed(MOST_DIGITS));
 }
 
 /** Like `formatPercent` with a plus sign on gains. @param {number|null} value @param {number} [digits] */
@@ -47,7 +68,33 @@ function withPlus(value, text) {
 export function formatPrice(value) {
   if (!isNumber(value)) return DASH;
   const size = Math.abs(value);
-  return fixed(value, size >= 1000 ? 1 : size >= 10 ? 2 : size >= 1 ? 3 : 4);
+  return fixed(value, size >= 1e5 ? 0 : size >= 1000 ? 1 : size >= 10 ? 2 : size >= 1 ? 3 : digitsToRead(size, 4));
+}
+
+/** A number of shares; a fraction of one share is not rounded away. @param {number|null} value */
+export function formatShares(value) {
+  const size = Math.abs(value ?? 0);
+  return size >= 1000 ? formatCount(value) : formatNumber(value, size >= 1 ? 2 : digitsToRead(size, 4));
+}
+
+/**
+ * Digits that amounts of money need, the largest of which is this: cents do not count in thousands.
+ * @param {number|null} largest
+ */
+export function moneyDigits(largest) {
+  const size = Math.abs(largest ?? 0);
+  return size >= 1000 || size === 0 ? 0 : Math.max(digitsToRead(size, 3), 2);
+}
+
+/** An amount of money without a plus sign. @param {number|null} value */
+export function formatMoney(value) {
+  return formatNumber(value, moneyDigits(value));
+}
+
+/** Digits behind the point that show so many significant ones of a size below 1. */
+function digitsToRead(size, significant) {
+  if (size === 0 || size >= 1) return 0;
+  return Math.min(significant - 1 - Math.floor(Math.log10(size)), MOST_DIGITS);
 }
 
 /**
@@ -84,6 +131,13 @@ function trimZeros(text) {
 /** A price on an axis: no zeros at the end. @param {number|null} value */
 export function formatTick(value) {
   return trimZeros(formatPrice(value));
+}
+
+/** A price where there is room for eight characters. @param {number|null} value */
+export function formatNarrow(value) {
+  if (!isNumber(value)) return DASH;
+  if (Math.abs(value) >= 0.01 || value === 0) return formatShort(value);
+  return value.toExponential(2).replaceAll("-", MINUS);
 }
 
 /** Class of the colour that a gain, a loss or neither has. @param {number|null} value */

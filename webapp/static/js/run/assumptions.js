@@ -1,23 +1,37 @@
 /** The line of what was assumed, on every tab, and its copy in one line of text. */
 
 import { $, copyText, fill, h } from "../lib/dom.js";
-import { formatCount, formatPercent, formatRule, formatShort } from "../lib/format.js";
+import { formatChosenPercent, formatCount, formatRule } from "../lib/format.js";
 import { describeMetric } from "../lib/metrics.js";
 
 /** @param {Object} spec @returns {Array<[string, string]>} heading and text of every assumption */
 function listAssumptions({ trading, dataset }) {
-  const costs = [`${formatPercent(trading.fee_rate)} fee`,
-    trading.fee_fixed && `${formatShort(trading.fee_fixed)} fixed`,
-    trading.slippage && `${formatPercent(trading.slippage)} slip`].filter(Boolean).join(" + ");
-  const size = trading.size_type === "percent" ? formatPercent(trading.size, 0)
-    : `${formatShort(trading.size)} ${trading.size_type === "value" ? "USD" : "shares"}`;
+  const costs = [`${formatChosenPercent(trading.fee_rate, 2)} fee`,
+    trading.fee_fixed && `${formatChosen(trading.fee_fixed)} fixed`,
+    trading.slippage && `${formatChosenPercent(trading.slippage, 2)} slip`].filter(Boolean).join(" + ");
+  const size = trading.size_type === "percent" ? formatChosenPercent(trading.size)
+    : `${formatChosen(trading.size)} ${trading.size_type === "value" ? "USD" : "shares"}`;
+  const lots = trading.lot_size ? `, lots of ${formatChosen(trading.lot_size)}` : "";
   const stops = [["stop_loss", "stop"], ["take_profit", "take"], ["trailing_stop", "trail"]]
-    .filter(([name]) => trading[name]).map(([name, word]) => `${word} ${formatPercent(trading[name], 1)}`)
+    .filter(([name]) => trading[name]).map(([name, word]) => `${word} ${formatChosenPercent(trading[name], 1)}`)
     .join(", ") || "none";
   return [["FILL", trading.fill.replaceAll("_", " ")], ["COSTS", `${costs} per side`],
     ["PRICES", dataset.adjusted ? "split + dividend adjusted" : "raw"],
-    ["SIZE", `${size}, ${trading.direction.replaceAll("_", " ")}`],
-    ["STOPS", stops], ["RF", formatPercent(trading.risk_free, 1)]];
+    ["SIZE", `${size}${lots}, ${trading.direction.replaceAll("_", " ")}`],
+    ["STOPS", stops], ...listRates(trading)];
+}
+
+/** Yearly rates: the risk-free one always, the others where somebody set them. */
+function listRates(trading) {
+  const others = [["MAR", "mar"], ["CASH RATE", "cash_rate"], ["BORROW RATE", "borrow_rate"]];
+  return [["RF", formatChosenPercent(trading.risk_free, 1)],
+    ...others.filter(([, name]) => trading[name]).map(([word, name]) => [word, formatChosenPercent(trading[name], 1)]),
+    ...(trading.periods_per_year ? [["YEAR", `${formatChosen(trading.periods_per_year)} bars`]] : [])];
+}
+
+/** A number that somebody chose, with every digit of it. */
+function formatChosen(value) {
+  return Number.isInteger(value) ? formatCount(value) : String(value);
 }
 
 /**
@@ -30,7 +44,7 @@ export function writeAssumptions({ runId, summary }, rule) {
     `${spec.dataset.symbol} ${formatRule(rule, spec)} ${summary.first_time} to ${summary.last_time}, `
       + `${formatCount(summary.n_bars)} ${summary.spacing} bars`,
     ...listAssumptions(spec).map(([name, text]) => `${name.toLowerCase()} ${text}`),
-    `cash ${formatCount(spec.trading.initial_cash)}`,
+    `cash ${formatChosen(spec.trading.initial_cash)}`,
     summary.metrics.ruined ? "RUINED" : "",
     `warnings ${warnings.length ? warnings.map((item) => item.message).join(" / ") : "none"}`,
     `engine ${summary.engine_version}, definitions ${summary.definitions_version || "1"}`,

@@ -5,7 +5,7 @@ import {
 } from "../charts/panes.js";
 import { ChartStack } from "../charts/stack.js";
 import { fill, h } from "../lib/dom.js";
-import { DASH, formatCount, formatNumber, formatPercent, formatShort } from "../lib/format.js";
+import { DASH, formatCount, formatMoney, formatNumber, formatPercent, formatShort } from "../lib/format.js";
 import { describeMetric } from "../lib/metrics.js";
 import { term } from "../lib/tooltip.js";
 import { loadSeries } from "./session.js";
@@ -86,11 +86,11 @@ export function showPortfolio(root, view) {
 function portfolioTable(summary) {
   const { metrics } = summary;
   const rows = [
-    ["final equity", formatCount(summary.final.equity),
+    ["final equity", formatMoney(summary.final.equity),
       "Equity at the last bar, an open position marked at its close."],
     ["exposure", formatPercent(metrics.exposure), describeMetric("exposure")],
     ["turnover", formatNumber(metrics.turnover), describeMetric("turnover")],
-    ["commission", formatCount(summary.trade_totals.commission), "Commission of all fills."],
+    ["commission", formatMoney(summary.trade_totals.commission), "Commission of all fills."],
     ["interest", formatNumber(metrics.interest), describeMetric("interest")],
     ["rejected orders", formatCount(metrics.n_rejected_orders), describeMetric("n_rejected_orders")],
   ];

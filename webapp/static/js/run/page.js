@@ -244,7 +244,8 @@ class RunPage {
     clearState();
     const { tab, zoom, scale } = readAddress();
     const shown = this.view.show({ runId: this.run.run_id, summary, marks: null }, loading.marks,
-      { tab, range: parseZoom(zoom), isLog: scale ? scale === "log" : summary.final.equity > 0, boot: this.boot });
+      { tab, range: parseZoom(zoom, summary.n_bars),
+        isLog: scale ? scale === "log" : summary.final.equity > 0, boot: this.boot });
     setStatus("ENGINE", summary.engine_version);
     setStatus("DATA", `sha256 ${summary.spec.dataset.sha256.slice(0, 12)}`);
     announce(`done: total return ${$("[data-metric=total_return] b").textContent}`);

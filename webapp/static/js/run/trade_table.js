@@ -2,7 +2,8 @@
 
 import { fill, h } from "../lib/dom.js";
 import {
-  formatCount, formatNumber, formatPercent, formatPrice, formatSignedMoney, formatSignedPercent, signClass,
+  formatCount, formatNumber, formatPercent, formatPrice, formatShares, formatSignedMoney, formatSignedPercent,
+  moneyDigits, signClass,
 } from "../lib/format.js";
 import { COLORS } from "../charts/theme.js";
 
@@ -20,11 +21,11 @@ const COLUMNS = [
   ["direction", "Side", false, (trade) => trade.direction],
   ["bars_held", "Bars", true, (trade) => formatCount(trade.bars_held)],
   ["shares", "Shares", true,
-    (trade) => (trade.shares >= 1000 ? formatCount(trade.shares) : formatNumber(trade.shares))],
+    (trade) => formatShares(trade.shares)],
   ["entry_price", "Entry px", true, (trade) => formatPrice(trade.entry_price)],
   ["exit_price", "Exit px", true, (trade) => formatPrice(trade.exit_price)],
-  ["commission", "Costs", true, (trade) => formatCount(trade.commission)],
-  ["pnl", "P&L USD", true, (trade) => formatSignedMoney(trade.pnl), (trade) => signClass(trade.pnl)],
+  ["commission", "Costs", true, (trade, digits) => formatNumber(trade.commission, digits.commission)],
+  ["pnl", "P&L USD", true, (trade, digits) => formatSignedMoney(trade.pnl, digits.pnl), (trade) => signClass(trade.pnl)],
   ["return", "Return", true, (trade) => formatSignedPercent(trade.return), (trade) => signClass(trade.return)],
   ["mae", "MAE", true, (trade) => formatPercent(trade.mae, 1)],
   ["mfe", "MFE", true, (trade) => formatSignedPercent(trade.mfe, 1)],
@@ -80,6 +81,8 @@ export class TradeTable {
     const low = rows.reduce((least, trade) => Math.min(least, trade.mae ?? 0, trade.return ?? 0), -reach * 0.05);
     const high = rows.reduce((most, trade) => Math.max(most, trade.mfe ?? 0, trade.return ?? 0), reach * 0.05);
     this.position = (value) => ((value - low) / (high - low)) * (BAR.width - 4) + 2;
+    const largest = (name) => rows.reduce((most, trade) => Math.max(most, Math.abs(trade[name] ?? 0)), 0);
+    this.digits = { commission: moneyDigits(largest("commission")), pnl: moneyDigits(largest("pnl")) };
     this.drawHead();
     this.drawFoot(totals);
     this.drawn = "";
@@ -101,7 +104,8 @@ export class TradeTable {
   drawFoot(totals) {
     const reasons = Object.entries(totals.reasons).map(([name, count]) => `${formatCount(count)} ${name}`).join(" · ");
     const cells = { entry_time: `${formatCount(totals.n_closed)} closed`, bars_held: formatNumber(totals.mean_bars, 1),
-      commission: formatCount(totals.commission), pnl: formatSignedMoney(totals.pnl),
+      commission: formatNumber(totals.commission, this.digits.commission),
+        pnl: formatSignedMoney(totals.pnl, this.digits.pnl),
         return: formatSignedPercent(totals.mean_return),
       mae: formatPercent(totals.mean_mae, 1), mfe: formatSignedPercent(totals.mean_mfe, 1),
       exit_reason: reasons };
@@ -136,7 +140,7 @@ export class TradeTable {
       class: isChosen ? "is-selected" : "" },
       COLUMNS.map(([, , isFigure, cell, cellClass]) => h("td",
         { role: "gridcell", class: [isFigure ? "n" : "", cellClass ? cellClass(trade) : ""].join(" ") },
-        cell ? String(cell(trade)) : this.excursion(trade))));
+        cell ? String(cell(trade, this.digits)) : this.excursion(trade))));
   }
 
   excursion(trade) {

@@ -6,7 +6,9 @@ import { ChartStack } from "../charts/stack.js";
 import { COLORS } from "../charts/theme.js";
 import { readAddress, writeAddress } from "../lib/address.js";
 import { announce, debounce, fill, h } from "../lib/dom.js";
-import { formatCount, formatSignedMoney, formatSignedPercent, signClass } from "../lib/format.js";
+import {
+  formatChosenPercent, formatCount, formatSignedMoney, formatSignedPercent, moneyDigits, signClass,
+} from "../lib/format.js";
 import { loadSeries } from "./session.js";
 import { TradeMarks } from "./trade_data.js";
 import { parseSort, parseTradeFilter, SHOWN, sortTrades, writeSort } from "./trade_filter.js";
@@ -83,7 +85,7 @@ export class TradesTab {
         h("section", { class: "trade-histogram" },
           h("header", { class: "pane-head" }, h("h3", { text: "Return per trade" }),
             h("span", { class: "push",
-              text: binWidth ? `${formatCount(closed)} closed, bin ${binWidth * 100}%` : "" })),
+              text: binWidth ? `${formatCount(closed)} closed, bin ${formatChosenPercent(Number(binWidth.toPrecision(3)))}` : "" })),
           this.histogram))));
     this.table = new TradeTable(tableBox, {
       onSort: (field, isAdded) => this.sortBy(field, isAdded),
@@ -150,9 +152,9 @@ export class TradesTab {
     fill(this.heading, h("h3", { text: `Trade ${trade.number}` }),
       h("span", { class: "text",
         text: `${trade.entry_time} → ${trade.exit_reason === "open" ? "open" : trade.exit_time}` }),
-      h("span", { class: "text", text: `${formatCount(trade.bars_held)} bars` }),
+      h("span", { class: "text", text: `${formatCount(trade.bars_held)} ${trade.bars_held === 1 ? "bar" : "bars"}` }),
       h("span", { class: signClass(trade.return), text: formatSignedPercent(trade.return) }),
-      h("span", { class: signClass(trade.pnl), text: `${formatSignedMoney(trade.pnl)} USD` }),
+      h("span", { class: signClass(trade.pnl), text: `${formatSignedMoney(trade.pnl, moneyDigits(trade.pnl))} USD` }),
       h("span", { class: "wide-only", text: this.tell(trade) }));
     const range = this.rangeOf(trade);
     if (this.stack) this.stack.setRange(range);
@@ -189,9 +191,9 @@ export class TradesTab {
     const { entry_price: entry, direction } = this.chosen;
     const side = direction === "long" ? 1 : -1;
     return [{ value: entry, label: "entry", color: COLORS.text },
-      stop && { value: entry * (1 - side * stop), label: `stop ${formatSignedPercent(stop, 0).slice(1)}`,
+      stop && { value: entry * (1 - side * stop), label: `stop ${formatChosenPercent(stop)}`,
         color: COLORS.loss },
-      take && { value: entry * (1 + side * take), label: `take ${formatSignedPercent(take, 0).slice(1)}`,
+      take && { value: entry * (1 + side * take), label: `take ${formatChosenPercent(take)}`,
         color: COLORS.gain }].filter(Boolean);
   }
 

@@ -52,7 +52,7 @@ export function buildColumns(boot, describeTrading) {
       cell: (run) => `${(run.spec.start || run.spec.dataset.start).slice(0, 7)}…${(run.spec.end || run.spec.dataset.end).slice(0, 7)}`, className: () => "second" },
     figure("total_return", "Return", (value) => formatSignedPercent(value, 1), true),
     { name: "excess", title: "vs B&H PP", isFigure: true, tip: "Total return minus that of buy and hold, percentage points", read: excess,
-      cell: (run) => formatSignedPercent(excess(run), 0).replace("%", ""), className: (run) => signClass(excess(run)) },
+      cell: (run) => formatSignedPercent(excess(run), 1).replace("%", ""), className: (run) => signClass(excess(run)) },
     figure("cagr", "CAGR", (value) => formatSignedPercent(value, 1), true),
     figure("sharpe", "Sharpe", (value) => formatNumber(value)),
     figure("max_drawdown", "Max DD", (value) => formatPercent(value, 1), true),

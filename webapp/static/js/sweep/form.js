@@ -165,6 +165,9 @@ export class SweepForm {
     $("#dataset-summary").textContent = dataset
       ? `${formatCount(dataset.n_bars)} bars ${dataset.start.slice(0, 10)}…${dataset.end.slice(0, 10)}`
       : "no data yet: add a file on the data page";
+    const { input: prices } = this.controls.get("adjust");
+    // Of several datasets one may have what another lacks.
+    prices.options[0].text = dataset?.has_adjustment === false && !this.moreDatasets().length ? "raw, as in file" : "adjusted";
     const chosen = new Set(this.moreDatasets());
     const others = this.boot.datasets.filter((item) => item.symbol !== value);
     $("#more-datasets").hidden = !others.length;

@@ -40,9 +40,15 @@ export class HeatPanel {
         .map(([name, value]) => [name.slice(4), value])) };
   }
 
-  /** @param {Object} sweep */
+  /** Know the sweep; what an address names that it does not have is as good as not named. @param {Object} sweep */
   bind(sweep) {
     this.sweep = sweep;
+    const names = axisNames(sweep);
+    const { x, y, metric, fixed } = this.query;
+    const known = (name, all) => (all.includes(name) ? name : null);
+    Object.assign(this.query, { x: known(x, names), y: x === y ? null : known(y, names),
+      metric: known(metric, HEADLINE_METRICS),
+      fixed: Object.fromEntries(Object.entries(fixed).filter(([name]) => names.includes(name))) });
   }
 
   change(changes) {

@@ -96,6 +96,13 @@ export class Ranking {
     this.minTrades.value = this.query.min_trades;
   }
 
+  /** Why there is no row, and what to do about it. */
+  explainEmpty() {
+    const { filter, min_trades: least } = this.query;
+    if (filter || Number(least) || this.sweep.spec.min_trades) return "No combination fits: fewer trades or a wider filter.";
+    return "No combination has a figure to rank by: none traded, or nothing moved. Widen the space or rank by another.";
+  }
+
   /** @param {Object} sweep @param {string} path of its API */
   bind(sweep, path) {
     this.sweep = sweep;
@@ -156,7 +163,7 @@ export class Ranking {
         columns.map((column) => h("td", { class: [column.isFigure ? "n" : "", column.className?.(row) || ""]
           .join(" ") }, column.cell(row, at, { best, plateau, isPinned })))))
         : h("tr", {}, h("td", { colspan: columns.length, class: "second",
-          text: answer.complete ? "No combination fits: fewer trades or a wider filter." : "Nothing is done yet." }))));
+          text: answer.complete ? this.explainEmpty() : "Nothing is done yet." }))));
   }
 
   columns(answer) {
