@@ -13,6 +13,9 @@ WALK = tests/e2e/test_every_page.py
 # A machine that stands still for seconds makes a browser or a server late. Such a test is tried
 # again, and the summary counts each time that it was.
 RERUNS ?= --reruns 2 --reruns-delay 3
+# A container's image may set it. Then each of the hundreds of processes that the tests start would
+# compile the whole product again, and each process of the test run all tests.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test test-k8s chaos lint audit format bench lock clean system-packages
