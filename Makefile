@@ -8,7 +8,8 @@ STAMP := $(VENV)/.stamps
 JOBS ?= 3
 # In the order of the folders: the small files come last, and no process ends long before another.
 SHARED = -n $(JOBS) --dist loadfile --no-loadscope-reorder
-# The walk through every state of every page takes minutes, as the chaos suite does.
+# The walk through every state of every page takes minutes, as the chaos suite does. It comes first:
+# as the last one it would have a process for itself, and the other would wait for it.
 WALK = tests/e2e/test_every_page.py
 # A machine that stands still for seconds makes a browser or a server late. Such a test is tried
 # again, and the summary counts each time that it was.
@@ -58,7 +59,7 @@ test-k8s: $(STAMP)/test ## Run the Kubernetes suite against the cluster of KUBEC
 	$(BIN)/python -m pytest tests/chaos/test_kubernetes.py $(PYTEST_FLAGS)
 
 chaos: $(STAMP)/test system-packages ## The slow suites: break things on purpose, walk all pages; REPORT=docs/reliability.md writes what was seen
-	$(BIN)/python -m pytest tests/chaos $(WALK) $(SHARED) -n 2 $(if $(REPORT),--reliability-report=$(REPORT)) $(RERUNS) $(PYTEST_FLAGS)
+	$(BIN)/python -m pytest $(WALK) tests/chaos $(SHARED) -n 2 $(if $(REPORT),--reliability-report=$(REPORT)) $(RERUNS) $(PYTEST_FLAGS)
 
 lint: $(STAMP)/test ## Check style, types and layers
 	$(BIN)/ruff check .
