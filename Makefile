@@ -8,11 +8,15 @@ STAMP := $(VENV)/.stamps
 JOBS ?= 3
 # In the order of the folders: the small files come last, and no process ends long before another.
 SHARED = -n $(JOBS) --dist loadfile --no-loadscope-reorder
-# The walk through every state of every page takes minutes, as the chaos suite does.
+# The walk through every state of every page takes minutes, as the chaos suite does. It comes first:
+# as the last one it would have a process for itself, and the other would wait for it.
 WALK = tests/e2e/test_every_page.py
 # A machine that stands still for seconds makes a browser or a server late. Such a test is tried
 # again, and the summary counts each time that it was.
 RERUNS ?= --reruns 2 --reruns-delay 3
+# A container's image may set it. Then each of the hundreds of processes that the tests start would
+# compile the whole product again, and each process of the test run all tests.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test test-k8s chaos lint audit format bench lock clean system-packages
@@ -59,7 +63,7 @@ test-k8s: $(STAMP)/test ## Run the Kubernetes suite against the cluster of KUBEC
 	$(BIN)/python -m pytest tests/chaos/test_kubernetes.py $(PYTEST_FLAGS)
 
 chaos: $(STAMP)/test $(STAMP)/bundles system-packages ## The slow suites: break things on purpose, walk all pages; REPORT=docs/reliability.md writes what was seen
-	$(BIN)/python -m pytest tests/chaos $(WALK) $(SHARED) -n 2 $(if $(REPORT),--reliability-report=$(REPORT)) $(RERUNS) $(PYTEST_FLAGS)
+	$(BIN)/python -m pytest $(WALK) tests/chaos $(SHARED) -n 2 $(if $(REPORT),--reliability-report=$(REPORT)) $(RERUNS) $(PYTEST_FLAGS)
 
 lint: $(STAMP)/test ## Check style, types and layers
 	$(BIN)/ruff check .

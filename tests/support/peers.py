@@ -9,7 +9,7 @@ import importlib
 import warnings
 from typing import Any
 
-_PEERS = ("empyrical", "quantstats", "vectorbt", "backtesting._stats")
+_PEERS = ("empyrical", "quantstats", "vectorbt", "backtesting._stats", "scipy.stats")
 
 
 def __getattr__(name: str) -> Any:

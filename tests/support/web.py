@@ -14,6 +14,7 @@ import pytest
 import zstandard
 from flask import Flask
 from flask.testing import FlaskClient
+from werkzeug.routing import Rule
 
 from storage.access import Scope
 from storage.database import create_database
@@ -94,6 +95,28 @@ def _prepare_store(url: str) -> Store:
     store = Store(engine)
     store.datasets.add(build_parsed(), "WALK", "walk.csv")
     return store
+
+
+def _compile_rules_once() -> None:
+    """Let every application after the first one take over what is compiled of its addresses.
+
+    Werkzeug compiles two functions for each address of each application, which takes longer than
+    all else of making one, and a thousand tests make one each. The functions depend on the address
+    alone: none of ours has a converter or a default that an application could have changed.
+    """
+    compiled: dict[tuple[Any, ...], Any] = {}
+    compile_builder = Rule._compile_builder
+
+    def compile_once(rule: Rule, append_unknown: bool = True) -> Any:
+        key = (rule.rule, rule.host, rule.subdomain, repr(rule.defaults), append_unknown)
+        if key not in compiled:
+            compiled[key] = compile_builder(rule, append_unknown)
+        return compiled[key]
+
+    Rule._compile_builder = compile_once  # type: ignore[method-assign]
+
+
+_compile_rules_once()
 
 
 @cache
