@@ -69,6 +69,7 @@ def test_all_five_tabs_fill(visit: Visit) -> None:
     expect(stats.locator("[data-metric=sharpe] td").first).to_have_text("0.08")
     expect(stats.locator(".months tbody tr")).to_have_count(14)
     expect(stats.locator(".warnings-table")).to_contain_text("2000-09-29")
+    stats.locator(".pictures").scroll_into_view_if_needed()
     expect(stats.locator(".picture-grid img")).to_have_count(4, timeout=20_000)
     page.click("#tab-trades")
     expect(page.locator("#panel-trades tbody tr[data-at]")).to_have_count(13)

@@ -75,6 +75,7 @@ def tour_result(visit: Visit, stock: Stock) -> Iterator[str]:
         page.click(f"#tab-{tab}")
         expect(page.locator(f"#panel-{tab}")).to_be_visible()
         if tab == "stats":
+            page.locator(".pictures").scroll_into_view_if_needed()
             expect(page.locator(".picture-grid img")).to_have_count(4, timeout=30_000)
         else:
             visit.wait_for_charts(tab)

@@ -24,9 +24,19 @@ async function loadPictures(runId) {
   return null;
 }
 
-/** @param {string} runId @returns {HTMLElement} fills itself */
+/** @param {string} runId @returns {HTMLElement} fills itself when it comes into sight */
 export function pictureSection(runId) {
   const grid = h("div", { class: "picture-grid" }, h("p", { class: "second", text: "The worker draws them now." }));
+  const section = h("section", { class: "pictures" }, h("h3", { text: "Pictures for reports" }), grid);
+  new IntersectionObserver((entries, watch) => {
+    if (!entries.some((entry) => entry.isIntersecting)) return;
+    watch.disconnect();
+    fillPictures(grid, runId);
+  }).observe(section);
+  return section;
+}
+
+function fillPictures(grid, runId) {
   loadPictures(runId).then((pictures) => {
     fill(grid, pictures ? Object.entries(TITLES).filter(([name]) => pictures[name]).map(([name, title]) => h("figure",
       {},
@@ -39,5 +49,4 @@ export function pictureSection(runId) {
     if (!(error instanceof ApiError)) throw error;
     fill(grid, h("p", { class: "second", text: error.message }));
   });
-  return h("section", { class: "pictures" }, h("h3", { text: "Pictures for reports" }), grid);
 }

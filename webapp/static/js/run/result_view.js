@@ -20,6 +20,8 @@ const CHART_TABS = { equity: showEquity, drawdown: showDrawdown, portfolio: show
 const RAIL_KEY = "rail";
 const ADDRESS_DELAY = 150;
 
+// Safari has no idle time.
+const whenIdle = globalThis.requestIdleCallback ?? ((action) => setTimeout(action, 200));
 const panelOf = (name) => $(`#panel-${name} > .panel-body`);
 
 /** What stands to the right of the form once a run has succeeded. */
@@ -100,7 +102,11 @@ export class ResultView {
     this.markScale();
     this.openTab(TABS.includes(tab) ? tab : this.tab, { isQuiet: true });
     result.marks = await marks;
-    if (this.result === result) this.openTab(this.tab, { isQuiet: true });
+    if (this.result !== result) return;
+    this.openTab(this.tab, { isQuiet: true });
+    await this.stack?.ready;
+    // The tab with the most to build is ready before somebody wants it.
+    whenIdle(() => { if (this.result === result) this.buildOnce("stats"); });
   }
 
   openTab(name, { isQuiet = false } = {}) {
@@ -111,9 +117,13 @@ export class ResultView {
     if (!isQuiet) writeAddress({ tab: name });
     if (!this.result.marks) return; // opened when they have come
     if (this.built.has(name)) this.stack?.resize();
-    else this.built.set(name, this.build(name, panelOf(name)));
+    else this.buildOnce(name);
     // Zoomed elsewhere in the meantime: the time axes of the tabs move together.
     if (CHART_TABS[name]) this.stack.setRange(this.range, { isQuiet: true });
+  }
+
+  buildOnce(name) {
+    if (!this.built.has(name)) this.built.set(name, this.build(name, panelOf(name)));
   }
 
   build(name, root) {
