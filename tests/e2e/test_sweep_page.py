@@ -18,6 +18,14 @@ from tests.e2e.sweep_helpers import (
 )
 from tests.support.processes import wait_until
 
+# Reasons that something lies on, or that their panel cuts.
+COVERED = """
+() => [...document.querySelectorAll(".verdict-reasons li, .verdict-advice")].filter((node) => {
+  const box = node.getBoundingClientRect();
+  const there = document.elementFromPoint(box.left + 24, (box.top + box.bottom) / 2);
+  return !node.contains(there);
+}).map((node) => node.textContent)
+"""
 VERDICT_WORDS = re.compile("^(LIKELY LUCK|UNPROVEN|LIKELY REAL)$")
 
 
@@ -91,6 +99,9 @@ def test_the_verdict_stands_beside_the_winner_and_explains_its_figures(visit: Vi
     assert signs == [{"+": "for", "-": "against"}[item["sign"]] for item in verdict["reasons"]]
     expect(page.locator(".verdict-advice")).to_contain_text(verdict["advice"])
     expect(page.locator("#luck-panel header .push")).to_be_empty()  # no longer provisional
+    for width, height in ((1280, 800), (1440, 900), (1920, 1080), (2560, 1440)):
+        page.set_viewport_size({"width": width, "height": height})
+        assert page.evaluate(COVERED) == [], "every reason can be read without a scroll"
     # By keyboard: one stop, arrows from figure to figure, each with its definition.
     page.locator(".verdict-table .term").first.focus()
     for words in ("Deflated Sharpe ratio", "worst case", "backtest overfitting", "neighbours"):
