@@ -6,7 +6,7 @@ import os
 import signal
 
 import psutil
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.e2e.page_helpers import Visit
 
@@ -42,6 +42,24 @@ def test_an_unreachable_server_is_named_and_the_result_stays(visit: Visit) -> No
     page.context.set_offline(False)
     page.click("#banner button")
     expect(page.locator("#banner")).to_be_hidden()
+
+
+def test_a_result_that_comes_after_its_address_was_left_is_not_shown(visit: Visit) -> None:
+    page = visit.page
+    held: list[Route] = []
+    page.goto("/")
+    page.route("**/view", lambda route: held.append(route))
+    with page.expect_request("**/view"):
+        visit.command("MSFT RSI 12 GO")
+    page.go_back()
+    expect(page.locator("#state-panel h2")).to_have_text("No run yet")
+    with page.expect_response("**/view"):
+        held[0].continue_()
+    with page.expect_response("**/health"):  # an answer that was asked for later
+        page.evaluate("fetch('/health')")
+    expect(page.locator("#state-panel h2")).to_be_visible()
+    expect(page.locator("[data-status=RUN]")).to_have_count(0)
+    page.unroute_all()
 
 
 def test_an_unknown_run_is_said_to_be_missing(visit: Visit) -> None:

@@ -187,6 +187,18 @@ def test_figures_are_written_as_the_page_promises(script: Any) -> None:
     assert script("lib/format.js", f"[{calls}]") == list(expected.values())
 
 
+def test_marks_of_a_histogram_are_where_they_say(script: Any) -> None:
+    drawn = script(
+        "charts/histogram.js",
+        "(() => { const root = document.createElement('div'); document.body.append(root);"
+        " root.style.cssText = 'position: fixed; width: 320px; height: 200px'; m.drawHistogram("
+        " root, { trade_histogram: { edges: [-0.05, 0, 0.05], counts: [1, 2] }, metrics: {},"
+        " trade_totals: { n_closed: 3, mean_return: 0 } }, null); root.remove();"
+        " return [...root.querySelectorAll('text')].map((text) => text.textContent); })()",
+    )
+    assert {"−2.5%", "+2.5%"} <= set(drawn)
+
+
 def test_a_zoom_lies_inside_the_data(script: Any) -> None:
     zooms = "[['5-99', 50], ['49-99', 50], ['5-5', 50], ['5-99', undefined]]"
     assert script("lib/address.js", f"{zooms}.map((each) => m.parseZoom(...each))") == [

@@ -1,7 +1,7 @@
 /** Returns per trade as a histogram (SVG). */
 
 import { h } from "../lib/dom.js";
-import { formatNumber, formatShort, formatSignedPercent } from "../lib/format.js";
+import { digitsFor, formatNumber, formatShort, formatSignedPercent } from "../lib/format.js";
 import { valueTicks } from "./value_axis.js";
 
 const FRAME = { left: 34, right: 24, top: 34, bottom: 34 };
@@ -11,7 +11,7 @@ const FRAME = { left: 34, right: 24, top: 34, bottom: 34 };
  * @param {HTMLElement} root @param {Object} summary @param {Object|null} trade selected; its bin is boxed
  */
 export function drawHistogram(root, summary, trade) {
-  const { edges, counts, bin_width: binWidth } = summary.trade_histogram;
+  const { edges, counts } = summary.trade_histogram;
   if (!counts.some((count) => count > 0)) {
     root.replaceChildren(h("p", { class: "field-help", text: "no closed trade, so no histogram" }));
     return;
@@ -23,6 +23,8 @@ export function drawHistogram(root, summary, trade) {
   const y = (count) => height - FRAME.bottom - (count / top) * (height - FRAME.top - FRAME.bottom);
   const ticks = valueTicks(0, top, Math.min(6, top), false).filter(Number.isInteger);
   const marks = valueTicks(edges[0], edges[edges.length - 1], Math.max(width / 80, 2), false);
+  // A mark at 2.5 % must not read 3 %.
+  const digits = marks.length > 1 ? digitsFor((marks[1] - marks[0]) * 100) : 1;
   const bars = counts.map((count, idx) => count > 0 && bar(count, edges[idx], edges[idx + 1], x, y, trade));
   const mean = summary.trade_totals.mean_return;
   const { metrics } = summary;
@@ -32,7 +34,7 @@ export function drawHistogram(root, summary, trade) {
   },
   ticks.map((count) => [line(FRAME.left, width - FRAME.right, y(count), y(count), "axis-rule"),
     label(FRAME.left - 6, y(count) + 4, formatShort(count), "end")]),
-  marks.map((value) => label(x(value), height - FRAME.bottom + 14, formatSignedPercent(value, binWidth < 0.01 ? 1 : 0),
+  marks.map((value) => label(x(value), height - FRAME.bottom + 14, formatSignedPercent(value, digits),
     "middle")),
   bars,
   line(x(mean), x(mean), FRAME.top, height - FRAME.bottom, "mean-line"),
@@ -45,10 +47,11 @@ export function drawHistogram(root, summary, trade) {
 function bar(count, from, to, x, y, trade) {
   const isChosen = trade && trade.exit_reason !== "open" && trade.return >= from && trade.return < to;
   const middle = (from + to) / 2;
+  const digits = Math.max(digitsFor((to - from) * 100), 1);
   const box = { x: x(from) + 1, y: y(count), width: Math.max(x(to) - x(from) - 2, 1), height: y(0) - y(count) };
   return [
     h("svg:rect", { ...box, class: `bin ${middle > 0 ? "bin-gain" : "bin-loss"}` },
-      h("svg:title", { text: `${formatSignedPercent(from, 1)} to ${formatSignedPercent(to, 1)}: ${count}` })),
+      h("svg:title", { text: `${formatSignedPercent(from, digits)} to ${formatSignedPercent(to, digits)}: ${count}` })),
     isChosen && h("svg:rect", { x: box.x - 1, y: box.y - 1, width: box.width + 2, height: box.height + 2,
       class: "bin-chosen" }),
     box.width > 14 && label(box.x + box.width / 2, box.y - 3, count, "middle", "bin-count"),

@@ -78,6 +78,7 @@ class RunPage {
 
   /** Do what the address says. */
   start() {
+    this.following.abort(); // what was on its way belongs to another address
     const { run, from } = readAddress();
     const pending = run ? null : takePending();
     if (run) this.openByAddress(run);
@@ -110,6 +111,7 @@ class RunPage {
     showHeading(null, null);
     this.pin.show(null);
     this.view.clear();
+    for (const name of ["RUN", "STATE", "ENGINE", "DATA"]) setStatus(name, "");
     const first = this.boot.datasets[0]?.symbol || "AAPL";
     showEmpty([`${first} RSI 14 30 70 GO`, `${first} MACD 12 26 9 2005-01-01- stop_loss=0.10 GO`], data, (text) => {
       $("#command").value = text;
