@@ -9,10 +9,12 @@ JOBS ?= 3
 # In the order of the folders: the small files come last, and no process ends long before another.
 SHARED = -n $(JOBS) --dist loadfile --no-loadscope-reorder
 # Files of the other folders that are as slow as the chaos suite, and run with it: the walk through
-# every state of every page, the story of a first visit, clients that stall, and interleavings of
-# which that suite draws more. They come first there: a long file that comes last runs alone.
-SLOW = tests/e2e/test_every_page.py tests/e2e/test_story.py \
-  tests/integration/test_slow_clients.py tests/contract/test_state_machines.py
+# every state of every page, the story of a first visit, chunks that fail, platforms that are ended
+# and started again, clients that stall, and interleavings of which that suite draws more. They come
+# first there: a long file that comes last runs alone.
+SLOW = tests/e2e/test_every_page.py tests/e2e/test_story.py tests/e2e/test_sweep_failures.py \
+  tests/integration/test_up.py tests/integration/test_slow_clients.py \
+  tests/contract/test_state_machines.py
 # A machine that stands still for seconds makes a browser or a server late. Such a test is tried
 # again, and the summary counts each time that it was.
 RERUNS ?= --reruns 2 --reruns-delay 3
