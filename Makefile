@@ -8,9 +8,13 @@ STAMP := $(VENV)/.stamps
 JOBS ?= 3
 # In the order of the folders: the small files come last, and no process ends long before another.
 SHARED = -n $(JOBS) --dist loadfile --no-loadscope-reorder
-# The walk through every state of every page takes minutes, as the chaos suite does. It comes first:
-# as the last one it would have a process for itself, and the other would wait for it.
-WALK = tests/e2e/test_every_page.py
+# Files of the other folders that are as slow as the chaos suite, and run with it: the walk through
+# every state of every page, the story of a first visit, chunks that fail, platforms that are ended
+# and started again, clients that stall, and interleavings of which that suite draws more. They come
+# first there: a long file that comes last runs alone.
+SLOW = tests/e2e/test_every_page.py tests/e2e/test_story.py tests/e2e/test_sweep_failures.py \
+  tests/integration/test_up.py tests/integration/test_slow_clients.py \
+  tests/contract/test_state_machines.py
 # A machine that stands still for seconds makes a browser or a server late. Such a test is tried
 # again, and the summary counts each time that it was.
 RERUNS ?= --reruns 2 --reruns-delay 3
@@ -53,7 +57,7 @@ system-packages:
 	@scripts/install_system_packages
 
 test: $(STAMP)/test $(STAMP)/bundles system-packages ## Run all tests but the slow suites
-	$(BIN)/python -m pytest tests --ignore=tests/chaos --ignore=$(WALK) $(SHARED) $(RERUNS) $(PYTEST_FLAGS)
+	$(BIN)/python -m pytest tests --ignore=tests/chaos $(addprefix --ignore=,$(SLOW)) $(SHARED) $(RERUNS) $(PYTEST_FLAGS)
 
 # KUBECONFIG names the cluster; its context names a namespace in which Jobs may be created, deleted,
 # and given a played pod; it has the accounts of k8s/base/service-accounts.yaml, without which the API
@@ -63,7 +67,7 @@ test-k8s: $(STAMP)/test ## Run the Kubernetes suite against the cluster of KUBEC
 	$(BIN)/python -m pytest tests/chaos/test_kubernetes.py $(PYTEST_FLAGS)
 
 chaos: $(STAMP)/test $(STAMP)/bundles system-packages ## The slow suites: break things on purpose, walk all pages; REPORT=docs/reliability.md writes what was seen
-	$(BIN)/python -m pytest $(WALK) tests/chaos $(SHARED) -n 2 $(if $(REPORT),--reliability-report=$(REPORT)) $(RERUNS) $(PYTEST_FLAGS)
+	$(BIN)/python -m pytest $(SLOW) tests/chaos $(SHARED) -n 2 $(if $(REPORT),--reliability-report=$(REPORT)) $(RERUNS) $(PYTEST_FLAGS)
 
 lint: $(STAMP)/test ## Check style, types and layers
 	$(BIN)/ruff check .

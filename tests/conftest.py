@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 
 import hypothesis
@@ -83,3 +84,9 @@ def store(database: Engine) -> Store:
         for table in reversed(metadata.sorted_tables):
             connection.execute(delete(table))
     return Store(database)
+
+
+def pytest_collection_finish() -> None:
+    """Let the collector of garbage pass over thousands of tests that live to the end."""
+    gc.collect()
+    gc.freeze()

@@ -150,15 +150,15 @@ def test_what_is_measured_against_the_benchmark_equals_empyrical(run):
         # excess_sharpe is the information ratio per bar, not per year.
         information_ratio=peers.empyrical.excess_sharpe(r, b) * math.sqrt(PPY),
         tracking_error=peers.empyrical.annual_volatility(r - b, annualization=PPY),
-        correlation=peers.scipy.pearsonr(r, b).statistic,
+        correlation=peers.stats.pearsonr(r, b).statistic,
     )
 
 
 def test_moments_equal_scipy(run):
     check(
         run,
-        skew=peers.scipy.skew(run.returns, bias=True),
-        kurtosis=peers.scipy.kurtosis(run.returns, bias=True, fisher=False),
+        skew=peers.stats.skew(run.returns, bias=True),
+        kurtosis=peers.stats.kurtosis(run.returns, bias=True, fisher=False),
     )
 
 

@@ -7,9 +7,9 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.special import ndtr
 
 from backtest.overfitting import compute_psr
+from tests.support import peers
 
 
 def test_the_textbook_track_record_gets_the_textbook_probability():
@@ -34,7 +34,7 @@ def test_it_is_the_normal_probability_of_the_published_formula(
         return
     z = (sharpe - threshold) * math.sqrt(n_returns - 1) / error
     assert compute_psr(sharpe, n_returns, skew, kurtosis, threshold) == pytest.approx(
-        ndtr(z), rel=1e-9, abs=1e-12
+        peers.special.ndtr(z), rel=1e-9, abs=1e-12
     )
 
 

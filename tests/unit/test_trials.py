@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.spatial.distance import squareform
 
 from backtest.trials import cluster_trials, compound_periods, estimate_n_trials, multiply
+from tests.support import peers
 
 
 def draw_returns(seed: int, n_periods: int, n_trials: int, n_ideas: int) -> np.ndarray:
@@ -46,8 +45,9 @@ def test_clusters_are_those_of_joining_by_hand(cut):
 def test_clusters_of_many_trials_are_those_of_scipy(seed):
     returns = draw_returns(seed, 200, 150, 12)
     labels = cluster_trials(returns, 0.5)
-    distance = squareform(1.0 - np.corrcoef(returns, rowvar=False), checks=False)
-    theirs = fcluster(linkage(distance, "average"), 0.5, "distance")
+    distance = (1.0 - np.corrcoef(returns, rowvar=False))[np.triu_indices(150, 1)]
+    tree = peers.hierarchy.linkage(distance, "average")
+    theirs = peers.hierarchy.fcluster(tree, 0.5, "distance")
     assert len({*zip(labels.tolist(), theirs.tolist(), strict=True)}) == theirs.max()
     assert labels.max() + 1 == theirs.max()
 
