@@ -56,7 +56,9 @@ def test_a_result_of_an_earlier_version_offers_to_run_again(visit: Visit) -> Non
 
     def forget(route: Route) -> None:
         answer = route.fetch()
-        head, boot, tail = re.split(r"(?<=boot-data\">)(.*?)(?=</script>)", answer.text(), maxsplit=1)
+        head, boot, tail = re.split(
+            r"(?<=boot-data\">)(.*?)(?=</script>)", answer.text(), maxsplit=1
+        )
         known = json.loads(boot)
         del known["view"]["conventions"], known["view"]["definitions_version"]
         route.fulfill(response=answer, body=f"{head}{json.dumps(known)}{tail}")
