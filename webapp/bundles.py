@@ -7,6 +7,7 @@ an edit, are not served. Standard library only: the builder needs no installed p
 from __future__ import annotations
 
 import hashlib
+from functools import cache
 from pathlib import Path
 
 HASH_CHARS = 12
@@ -24,9 +25,15 @@ def hash_sources(package: Path) -> str:
     return digest.hexdigest()[:HASH_CHARS]
 
 
-def find_bundles(package: Path) -> Path | None:
-    """Return the folder of the bundles of the present files, if there is one."""
-    version = package / "static" / "bundles" / VERSION_FILE
-    if version.is_file() and version.read_text(encoding="utf-8") == hash_sources(package):
-        return version.parent
-    return None
+def find_bundles(package: Path) -> tuple[str, Path | None]:
+    """Return the version of the present files, and the folder of their bundles if there is one."""
+    version = hash_sources(package)
+    named = package / "static" / "bundles" / VERSION_FILE
+    is_current = named.is_file() and named.read_text(encoding="utf-8") == version
+    return version, named.parent if is_current else None
+
+
+@cache
+def find_bundles_once(package: Path) -> tuple[str, Path | None]:
+    """Return what `find_bundles` said first: what is served does not change while it is."""
+    return find_bundles(package)

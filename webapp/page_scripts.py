@@ -12,7 +12,7 @@ from typing import Any
 
 from flask import Flask, Response, request, send_from_directory, url_for
 
-from webapp.bundles import find_bundles, hash_sources
+from webapp.bundles import find_bundles_once
 from webapp.static_files import FOR_EVER
 
 _STATIC_IMPORT = re.compile(r"""^(?:import|export|\})[^"';(]*["'](\.[^"']+)["'];""", re.MULTILINE)
@@ -23,9 +23,8 @@ def add_page_scripts(app: Flask) -> None:
 
     ``page_scripts(page)`` lists addresses: the entry, then what it imports.
     """
-    package = Path(app.root_path)
-    folder, version = package / "static" / "js", hash_sources(package)
-    is_bundled = find_bundles(package) is not None
+    folder = Path(app.root_path) / "static" / "js"
+    version, bundles = find_bundles_once(Path(app.root_path))
     trees: dict[str, list[str]] = {}
 
     def show_module(version: str, filename: str) -> Response:
@@ -44,7 +43,7 @@ def add_page_scripts(app: Flask) -> None:
 
     def page_scripts(page: str) -> list[str]:
         entry = f"{page}/page.js"
-        if is_bundled:
+        if bundles:
             return [url_for("static", filename=f"bundles/{entry}")]
         if entry not in trees:
             trees[entry] = find_modules(folder, entry)

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from flask import Flask, Response, abort, request, url_for
 
-from webapp.bundles import HASH_CHARS, find_bundles
+from webapp.bundles import HASH_CHARS, find_bundles_once
 from webapp.static_files import FOR_EVER
 
 # Of Bootstrap a page uses a tenth; without bundles it gets the whole.
@@ -37,11 +37,11 @@ def add_style_sheets(app: Flask) -> None:
     """Serve bundles under ``/static/sheets/<hash>/`` and let templates name those of a page."""
     built: dict[str, tuple[bytes, str]] = {}  # the files do not change while it runs
 
-    is_bundled = find_bundles(Path(app.root_path)) is not None
+    _, bundles = find_bundles_once(Path(app.root_path))
 
     def build(bundle: str) -> tuple[bytes, str]:
         if bundle not in built:
-            names = [_USED if is_bundled and name == _WHOLE else name for name in BUNDLES[bundle]]
+            names = [_USED if bundles and name == _WHOLE else name for name in BUNDLES[bundle]]
             body = _join(Path(app.static_folder or ""), names).encode()
             built[bundle] = body, hashlib.sha256(body).hexdigest()[:HASH_CHARS]
         return built[bundle]

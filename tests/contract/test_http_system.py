@@ -192,7 +192,9 @@ def test_a_page_does_not_bring_a_run_that_waits(web: Web) -> None:
 def test_a_page_names_one_script_where_scripts_were_joined(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
-    monkeypatch.setattr("webapp.page_scripts.find_bundles", lambda package: package)
+    monkeypatch.setattr(
+        "webapp.page_scripts.find_bundles_once", lambda package: ("0123456789ab", package)
+    )
     page = build_web(tmp_path).client.get(path).text
     named = re.findall(r'<script type="module" src="([^"?]+)', page)
     assert len(named) == 1
@@ -204,7 +206,9 @@ def test_a_page_names_one_script_where_scripts_were_joined(
 def test_without_bundles_a_page_names_all_its_modules_and_they_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
-    monkeypatch.setattr("webapp.page_scripts.find_bundles", lambda _package: None)
+    monkeypatch.setattr(
+        "webapp.page_scripts.find_bundles_once", lambda _package: ("0123456789ab", None)
+    )
     web = build_web(tmp_path)
     named = set(re.findall(r'rel="modulepreload" href="([^"]+)"', web.client.get(path).text))
     assert named

@@ -50,18 +50,18 @@ def _run(*options: str, **environ: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_bundles_of_the_present_files_are_found(package: Path) -> None:
-    assert find_bundles(package) == package / "static" / "bundles"
+    assert find_bundles(package) == (hash_sources(package), package / "static" / "bundles")
 
 
 @pytest.mark.parametrize("edited", ["static/js/run/page.js", "templates/run.html"])
 def test_an_edit_makes_bundles_stale(package: Path, edited: str) -> None:
     (package / edited).write_text("edited")
-    assert find_bundles(package) is None
+    assert find_bundles(package)[1] is None
 
 
 def test_a_new_script_makes_bundles_stale(package: Path) -> None:
     (package / "static" / "js" / "new.js").write_text("")
-    assert find_bundles(package) is None
+    assert find_bundles(package)[1] is None
 
 
 def test_every_page_gets_one_script_and_the_rules_of_bootstrap_that_it_uses(
