@@ -162,7 +162,10 @@ export class ChartStack {
    * @param {[number, number]|null} range @param {{isQuiet?: boolean}} [options] quiet: tell nobody
    */
   setRange(range, { isQuiet = false } = {}) {
-    this.range = this.clamp(range) || this.whole;
+    const next = this.clamp(range) || this.whole;
+    // A tab that is opened again, and zoomed nowhere meanwhile, is drawn already.
+    if (isQuiet && next.every((bar, idx) => bar === this.range[idx])) return;
+    this.range = next;
     this.drawSoon();
     this.refetch();
     if (!isQuiet && this.onRange) {
