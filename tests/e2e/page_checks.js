@@ -112,7 +112,7 @@ const coveredControls = () => {
     const top = document.elementFromPoint(x, y);
     if (!top || top.contains(node) || node.contains(top) || top.closest("label")?.control === node) continue;
     // What sticks to the edge of a page that scrolls covers what is on its way past.
-    if (top.closest(".phone-actions, .cmd, thead, tfoot, .advice, dialog")) continue;
+    if (top.closest(".phone-actions, .cmd, thead, tfoot, dialog")) continue;
     faults.push(`${nameOf(node)} lies under ${nameOf(top)}`);
   }
   return faults;

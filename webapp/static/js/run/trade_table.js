@@ -71,10 +71,12 @@ export class TradeTable {
     this.observer.disconnect();
   }
 
-  /** @param {Object[]} rows in order @param {Array<{field: string, isDown: boolean}>} keys @param {Object} totals */
-  show(rows, keys, totals) {
-    this.rows = rows;
-    this.keys = keys;
+  /**
+   * @param {Object[]} rows in order @param {Array<{field: string, isDown: boolean}>} keys @param {Object} totals
+   * @param {Object|null} selected the trade that is brought into sight
+   */
+  show(rows, keys, totals, selected) {
+    Object.assign(this, { rows, keys, selected });
     this.grid.setAttribute("aria-rowcount", String(rows.length + 1));
     const reach = rows.reduce((most, trade) => Math.max(most, Math.abs(trade.mae ?? 0), Math.abs(trade.mfe ?? 0)),
       0.01);
@@ -87,6 +89,7 @@ export class TradeTable {
     this.drawFoot(totals);
     this.drawn = "";
     this.drawRows();
+    this.select(selected);
   }
 
   drawHead() {

@@ -38,7 +38,9 @@ export class TradesTab {
       }, signal);
       this.open(root, trades);
     } catch (error) {
-      if (error.name !== "AbortError") this.view.onError(error);
+      if (error.name === "AbortError") return;
+      note.textContent = "the trades did not come";
+      this.view.onError(error);
     }
   }
 
@@ -51,7 +53,6 @@ export class TradesTab {
     this.chosen = this.trades[Number(address.trade) - 1] || this.trades[this.trades.length - 1] || null;
     this.build(root);
     this.refresh();
-    this.table.select(this.chosen);
     // The chart is a task of its own: the table is there first.
     setTimeout(() => { if (!this.leaving.signal.aborted) this.showTrade(); });
   }
@@ -125,8 +126,7 @@ export class TradesTab {
     for (const button of this.buttons) button.setAttribute("aria-pressed", String(button.dataset.show === this.shown));
     const rows = sortTrades(this.trades.filter((trade) => SHOWN[this.shown](trade) && test(trade)), this.keys);
     this.table.show(rows, this.keys.length ? this.keys : [{ field: "entry_time", isDown: false }],
-      this.view.result.summary.trade_totals);
-    this.table.select(this.chosen);
+      this.view.result.summary.trade_totals, this.chosen);
     writeAddress({ filter: this.filter, show: this.shown === "all" ? null : this.shown, sort: writeSort(this.keys) });
   }
 
