@@ -40,6 +40,11 @@ def format_amount(value: float | None) -> str:
     return format_money(value, 0 if value is None or abs(value) >= 1000 or value == 0 else 2)
 
 
+def format_chosen(value: float) -> str:
+    """Return a number that somebody chose, with every digit of it."""
+    return f"{value:,.0f}" if float(value).is_integer() else repr(value)
+
+
 def format_chosen_percent(value: float, least: int = 0) -> str:
     """Return a fraction that somebody chose as percent, not rounded: 0.125 is 12.5%."""
     # Twelve significant digits: what multiplying by 100 adds lies behind them.
