@@ -253,3 +253,19 @@ def test_a_sweep_says_every_setting_that_was_chosen(
     call = f"m.listAssumptions({json.dumps(trading)}, 'raw', new Set({json.dumps(swept)}))"
     given = dict(script("lib/assumptions.js", call))
     assert {name: given.get(name) for name in said} == said
+
+
+@pytest.mark.parametrize(("exposure", "is_told"), [(0, True), (0.25, False)])
+def test_a_winner_that_never_traded_is_told_with_the_remedy(
+    script: Any, exposure: float, is_told: bool
+) -> None:
+    winner = {"index": 3, "metrics": {"exposure": exposure, "volatility": 0, "n_trades": 0}}
+    sweep = {
+        "state": "succeeded",
+        "objective": "volatility",
+        "best": winner,
+        "plateau": winner,
+        "spec": {"search": {"method": "grid"}},
+    }
+    advice = script("sweep/luck.js", f"m.chooseAdvice({json.dumps(sweep)})")
+    assert ("never traded" in advice and "raise min trades" in advice) is is_told
