@@ -31,7 +31,7 @@ _MAX_TRADES = 120
 _KPIS = ("total_return", "cagr", "sharpe", "max_drawdown", "win_rate", "n_trades", "exposure")
 _HEADLINE = (
     *("total_return", "cagr", "volatility", "sharpe", "sortino", "max_drawdown", "calmar"),
-    *("win_rate", "profit_factor", "expectancy", "exposure", "n_trades"),
+    *("win_rate", "profit_factor", "expectancy", "exposure", "turnover", "n_trades"),
 )
 
 
@@ -71,6 +71,7 @@ def render_report(
             texts=METRIC_TEXTS,
             conventions=_list_conventions() if summary.get("conventions") else (),
             headline=_HEADLINE,
+            day_digits=report_format.count_day_digits(row["days"] for row in summary["drawdowns"]),
             trades=shown,
             n_hidden=len(trades) - len(shown),
             style=load_style(),

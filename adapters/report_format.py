@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from adapters.metric_texts import METRIC_TEXTS
@@ -67,6 +67,11 @@ def _add_plus(value: float | None, text: str) -> str:
     return f"+{text}" if is_gain else text
 
 
+def count_day_digits(values: Iterable[float]) -> int:
+    """Return the digits of calendar days: minutes make fractions, which would read 0."""
+    return 2 if any(value % 1 for value in values) else 0
+
+
 def format_short(value: float) -> str:
     """Return a number for an axis: 1.5M, 200k, 0.02."""
     size = abs(value)
@@ -82,6 +87,7 @@ _WRITERS: dict[str, Callable[[Any], str]] = {
     "ratio": format_number,
     "probability": lambda value: format_number(value, 3),
     "bars": lambda value: format_number(value, 1),
+    "days": lambda value: format_number(value, count_day_digits([value])),
     "count": lambda value: format_number(value, 0),
     "money": lambda value: format_money(value, 2),
     "flag": lambda value: "yes" if value else "no",

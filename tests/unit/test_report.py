@@ -87,6 +87,11 @@ def test_what_was_chosen_is_not_rounded() -> None:
     assert said["Year"] == "365 bars"
 
 
+@pytest.mark.parametrize(("days", "text"), [(0.37, "0.37"), (1234.0, "1,234"), (None, "–")])
+def test_a_part_of_a_day_is_not_rounded_away(days: float | None, text: str) -> None:
+    assert format_metric("max_drawdown_days", days) == text
+
+
 def test_a_small_price_keeps_its_digits() -> None:
     prices = [250_000.0, 56.144, 1.7156, 0.0001234, None]
     assert [format_price(price) for price in prices] == [

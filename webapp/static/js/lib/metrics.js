@@ -2,7 +2,7 @@
 
 import { readBoot } from "./boot.js";
 import {
-  formatCount, formatNumber, formatPercent, formatSignedMoney, formatSignedPercent, signClass,
+  countDayDigits, formatCount, formatNumber, formatPercent, formatSignedMoney, formatSignedPercent, signClass,
 } from "./format.js";
 
 const FORMATS = {
@@ -11,6 +11,7 @@ const FORMATS = {
   ratio: (value) => formatNumber(value, 2),
   probability: (value) => formatNumber(value, 3),
   bars: (value) => formatNumber(value, 1),
+  days: (value) => formatNumber(value, countDayDigits([value])),
   count: (value) => formatCount(value),
   money: (value) => formatSignedMoney(value, 2),
   flag: (value) => (value ? "yes" : "no"),
