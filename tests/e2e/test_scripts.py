@@ -370,3 +370,8 @@ def test_excursions_have_the_digits_that_their_size_needs(
         f"({json.dumps([trade, totals])})",
     )
     assert cells[11:13] == shown
+
+
+def test_a_dense_table_rounds_no_small_gain_to_nothing(script: Any) -> None:
+    call = "[0.0471, -4.04, 532.2, 0, null].map((value) => m.formatDense('expectancy', value))"
+    assert script("lib/metrics.js", call) == ["+0.0471", "−4.04", "+532", "0", "–"]

@@ -2,8 +2,11 @@
 
 import { readBoot } from "./boot.js";
 import {
-  countDayDigits, formatCount, formatNumber, formatPercent, formatSignedMoney, formatSignedPercent, signClass,
+  countDayDigits, formatCount, formatNumber, formatPercent, formatSignedMoney, formatSignedPercent, moneyDigits, signClass,
 } from "./format.js";
+
+// Below, cents count in a dense table too.
+const SMALL_MONEY = 100;
 
 const FORMATS = {
   percent: (value) => formatPercent(value),
@@ -86,7 +89,8 @@ export function formatDense(name, value) {
   const kind = kindOf(name);
   if (kind === "signed") return formatSignedPercent(value ?? null, 1);
   if (kind === "percent") return formatPercent(value ?? null, 1);
-  return kind === "money" ? formatSignedMoney(value ?? null) : formatMetric(name, value);
+  if (kind === "money") return formatSignedMoney(value ?? null, Math.abs(value) < SMALL_MONEY ? moneyDigits(value) : 0);
+  return formatMetric(name, value);
 }
 
 /** Colour class; only returns and money are coloured. @param {string} name @param {*} value */
