@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-Kind = Literal["percent", "signed", "ratio", "probability", "bars", "count", "money", "flag"]
+Kind = Literal[
+    "percent", "signed", "ratio", "probability", "bars", "days", "count", "money", "flag"
+]
 
 
 class MetricText(NamedTuple):
@@ -193,7 +195,7 @@ METRIC_TEXTS: dict[str, MetricText] = {
         "there was no drawdown",
     ),
     "max_drawdown_days": MetricText(
-        *("longest, days", "count", _DRAWDOWN),
+        *("longest, days", "days", _DRAWDOWN),
         "The same in calendar days.",
         "max over episodes of recovery − peak",
         "As backtesting.py.",

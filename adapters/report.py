@@ -31,7 +31,7 @@ _MAX_TRADES = 120
 _KPIS = ("total_return", "cagr", "sharpe", "max_drawdown", "win_rate", "n_trades", "exposure")
 _HEADLINE = (
     *("total_return", "cagr", "volatility", "sharpe", "sortino", "max_drawdown", "calmar"),
-    *("win_rate", "profit_factor", "expectancy", "exposure", "n_trades"),
+    *("win_rate", "profit_factor", "expectancy", "exposure", "turnover", "n_trades"),
 )
 
 
@@ -71,6 +71,7 @@ def render_report(
             texts=METRIC_TEXTS,
             conventions=_list_conventions() if summary.get("conventions") else (),
             headline=_HEADLINE,
+            day_digits=report_format.count_day_digits(row["days"] for row in summary["drawdowns"]),
             trades=shown,
             n_hidden=len(trades) - len(shown),
             style=load_style(),
@@ -83,7 +84,7 @@ def build_title(summary: Mapping[str, Any]) -> str:
     """Return symbol, rule and parameters on one line."""
     spec = summary["spec"]
     values = ", ".join(
-        f"{value:g}" if isinstance(value, float) else str(value)
+        f"{value:.12g}" if isinstance(value, float) else str(value)
         for value in spec["params"].values()
     )
     rule = summary["rule"]["title"]
@@ -93,14 +94,14 @@ def build_title(summary: Mapping[str, Any]) -> str:
 def list_assumptions(spec: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return what the run took for granted, by heading."""
     trading = spec["trading"]
-    percent = report_format.format_chosen_percent
+    percent, chosen = report_format.format_chosen_percent, report_format.format_chosen
     costs = [f"{percent(trading['fee_rate'], 2)} fee"]
     if trading["fee_fixed"]:
-        costs.append(f"{trading['fee_fixed']:g} fixed")
+        costs.append(f"{chosen(trading['fee_fixed'])} fixed")
     if trading["slippage"]:
         costs.append(f"{percent(trading['slippage'], 2)} slippage")
     unit = {"value": "USD", "shares": "shares"}.get(trading["size_type"])
-    size = f"{trading['size']:g} {unit}" if unit else percent(trading["size"])
+    size = f"{chosen(trading['size'])} {unit}" if unit else percent(trading["size"])
     stops = [
         f"{word} {percent(trading[name], 1)}"
         for name, word in (
@@ -111,18 +112,20 @@ def list_assumptions(spec: Mapping[str, Any]) -> list[tuple[str, str]]:
         if trading[name]
     ]
     if trading["lot_size"]:
-        size += f", lots of {trading['lot_size']:g}"
+        size += f", lots of {chosen(trading['lot_size'])}"
     rates = [("Minimum acceptable return", "mar"), ("Cash rate", "cash_rate")]
     rates.append(("Borrow rate", "borrow_rate"))
+    year = trading["periods_per_year"]
     return [
         ("Fill", trading["fill"].replace("_", " ")),
         ("Costs", f"{' + '.join(costs)} per side"),
         ("Prices", "split and dividend adjusted" if spec["dataset"]["adjusted"] else "raw"),
         ("Size", f"{size}, {trading['direction'].replace('_', ' ')}"),
         ("Stops", ", ".join(stops) or "none"),
-        ("Cash", f"{trading['initial_cash']:,.12g} USD"),
+        ("Cash", f"{chosen(trading['initial_cash'])} USD"),
         ("Risk-free", percent(trading["risk_free"], 1)),
         *((title, percent(trading[name], 1)) for title, name in rates if trading[name]),
+        *([("Year", f"{chosen(year)} bars")] if year else []),
     ]
 
 

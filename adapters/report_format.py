@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from adapters.metric_texts import METRIC_TEXTS
@@ -40,6 +40,11 @@ def format_amount(value: float | None) -> str:
     return format_money(value, 0 if value is None or abs(value) >= 1000 or value == 0 else 2)
 
 
+def format_chosen(value: float) -> str:
+    """Return a number that somebody chose, with every digit of it."""
+    return f"{value:,.0f}" if float(value).is_integer() else repr(value)
+
+
 def format_chosen_percent(value: float, least: int = 0) -> str:
     """Return a fraction that somebody chose as percent, not rounded: 0.125 is 12.5%."""
     # Twelve significant digits: what multiplying by 100 adds lies behind them.
@@ -62,6 +67,11 @@ def _add_plus(value: float | None, text: str) -> str:
     return f"+{text}" if is_gain else text
 
 
+def count_day_digits(values: Iterable[float]) -> int:
+    """Return the digits of calendar days: minutes make fractions, which would read 0."""
+    return 2 if any(value % 1 for value in values) else 0
+
+
 def format_short(value: float) -> str:
     """Return a number for an axis: 1.5M, 200k, 0.02."""
     size = abs(value)
@@ -77,6 +87,7 @@ _WRITERS: dict[str, Callable[[Any], str]] = {
     "ratio": format_number,
     "probability": lambda value: format_number(value, 3),
     "bars": lambda value: format_number(value, 1),
+    "days": lambda value: format_number(value, count_day_digits([value])),
     "count": lambda value: format_number(value, 0),
     "money": lambda value: format_money(value, 2),
     "flag": lambda value: "yes" if value else "no",

@@ -331,3 +331,47 @@ def test_every_place_of_a_command_has_something_to_complete_with(script: Any) ->
         f"{texts}.map((text) => m.completeCommand(text, boot)[0]?.value)",
     )
     assert dict(zip(expected, found, strict=True)) == expected
+
+
+def test_a_part_of_a_day_is_not_rounded_away(script: Any) -> None:
+    call = "[0.37, 1234, null].map((days) => m.formatMetric('max_drawdown_days', days))"
+    assert script("lib/metrics.js", call) == ["0.37", "1,234", "–"]
+
+
+@pytest.mark.parametrize(
+    ("mae", "mfe", "shown"),
+    [(-0.0004, 0.012, ["−0.04%", "+1.20%"]), (-0.0004, 0.12, ["0.0%", "+12.0%"])],
+)
+def test_excursions_have_the_digits_that_their_size_needs(
+    script: Any, mae: float, mfe: float, shown: list[str]
+) -> None:
+    trade = {
+        "number": 1,
+        "entry_time": "2020-01-02",
+        "exit_time": "2020-01-03",
+        "shares": 1,
+        "direction": "long",
+        "bars_held": 1,
+        "entry_price": 10,
+        "exit_price": 10,
+        "pnl": 0,
+        "commission": 0,
+        "return": 0,
+        "exit_reason": "signal",
+        "mae": mae,
+        "mfe": mfe,
+    }
+    totals = {"reasons": {}, "n_closed": 1, "mean_mae": mae, "mean_mfe": mfe}
+    cells = script(
+        "run/trade_table.js",
+        "(([trade, totals]) => { const root = document.createElement('div');"
+        " new m.TradeTable(root, {}).show([trade], [], totals);"
+        " return [...root.querySelectorAll('tbody td')].map((cell) => cell.textContent); })"
+        f"({json.dumps([trade, totals])})",
+    )
+    assert cells[11:13] == shown
+
+
+def test_a_dense_table_rounds_no_small_gain_to_nothing(script: Any) -> None:
+    call = "[0.0471, -4.04, 532.2, 0, null].map((value) => m.formatDense('expectancy', value))"
+    assert script("lib/metrics.js", call) == ["+0.0471", "−4.04", "+532", "0", "–"]

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from rules.spec import TradingSpec
+
 AXES = [
     {"name": "window", "ordered": True, "values": [2, 4, 6, 8]},
     {"name": "stop_loss", "ordered": True, "values": [0.05, 0.1, None]},
@@ -218,3 +220,52 @@ def test_labels_of_marks_cover_neither_a_mark_nor_one_another(script: Any) -> No
                 or other["y"] >= one["y"] + one["height"]
             )
             assert apart, (one, other)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "swept", "said"),
+    [
+        (
+            {"mar": 0.0125, "cash_rate": 0.03, "borrow_rate": 0.05, "periods_per_year": 365},
+            [],
+            {"MAR": "1.25%", "CASH RATE": "3.0%", "BORROW RATE": "5.0%", "YEAR": "365 bars"},
+        ),
+        ({}, ["mar"], {"MAR": "mar swept", "CASH RATE": None, "YEAR": None}),
+        (
+            {"size": 12_345, "size_type": "value", "lot_size": 0.5, "fee_fixed": 12_345},
+            [],
+            {
+                "SIZE": "12,345 USD, lots of 0.5, long only",
+                "COSTS": "0.10% fee + 12,345 fixed per side",
+            },
+        ),
+        (
+            {"size_type": "shares"},
+            ["size", "lot_size", "trailing_stop"],
+            {"SIZE": "size swept in shares, lot_size swept, long only", "STOPS": "trail swept"},
+        ),
+    ],
+)
+def test_a_sweep_says_every_setting_that_was_chosen(
+    script: Any, chosen: dict[str, Any], swept: list[str], said: dict[str, str | None]
+) -> None:
+    trading = {**TradingSpec().model_dump(), **chosen}
+    call = f"m.listAssumptions({json.dumps(trading)}, 'raw', new Set({json.dumps(swept)}))"
+    given = dict(script("lib/assumptions.js", call))
+    assert {name: given.get(name) for name in said} == said
+
+
+@pytest.mark.parametrize(("exposure", "is_told"), [(0, True), (0.25, False)])
+def test_a_winner_that_never_traded_is_told_with_the_remedy(
+    script: Any, exposure: float, is_told: bool
+) -> None:
+    winner = {"index": 3, "metrics": {"exposure": exposure, "volatility": 0, "n_trades": 0}}
+    sweep = {
+        "state": "succeeded",
+        "objective": "volatility",
+        "best": winner,
+        "plateau": winner,
+        "spec": {"search": {"method": "grid"}},
+    }
+    advice = script("sweep/luck.js", f"m.chooseAdvice({json.dumps(sweep)})")
+    assert ("never traded" in advice and "raise min trades" in advice) is is_told

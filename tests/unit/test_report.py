@@ -79,6 +79,17 @@ def test_what_was_chosen_is_not_rounded() -> None:
     assert said["Size"] == "12.5%, lots of 0.5, long only"
     assert said["Stops"] == "stop 0.25%"
     assert (said["Risk-free"], said["Cash rate"]) == ("1.25%", "3.0%")
+    assert "Year" not in said
+    trading.update(size_type="value", size=1_234_567.25, fee_fixed=4.9512345, periods_per_year=365)
+    said = dict(list_assumptions({"trading": trading, "dataset": {"adjusted": False}}))
+    assert said["Size"] == "1234567.25 USD, lots of 0.5, long only"
+    assert said["Costs"] == "0.002% fee + 4.9512345 fixed per side"
+    assert said["Year"] == "365 bars"
+
+
+@pytest.mark.parametrize(("days", "text"), [(0.37, "0.37"), (1234.0, "1,234"), (None, "–")])
+def test_a_part_of_a_day_is_not_rounded_away(days: float | None, text: str) -> None:
+    assert format_metric("max_drawdown_days", days) == text
 
 
 def test_a_small_price_keeps_its_digits() -> None:

@@ -26,6 +26,14 @@ export function formatCount(value) {
   return isNumber(value) ? fixed(Math.round(value), 0) : DASH;
 }
 
+/**
+ * Digits of calendar days: minutes make fractions, which would read 0.
+ * @param {Array<number|null>} values
+ */
+export function countDayDigits(values) {
+  return values.every((value) => !isNumber(value) || Number.isInteger(value)) ? 0 : 2;
+}
+
 /** A fraction as percent. @param {number|null} value @param {number} [digits] */
 export function formatPercent(value, digits = 2) {
   if (!isNumber(value)) return DASH;

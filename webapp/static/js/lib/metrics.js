@@ -2,8 +2,11 @@
 
 import { readBoot } from "./boot.js";
 import {
-  formatCount, formatNumber, formatPercent, formatSignedMoney, formatSignedPercent, signClass,
+  countDayDigits, formatCount, formatNumber, formatPercent, formatSignedMoney, formatSignedPercent, moneyDigits, signClass,
 } from "./format.js";
+
+// Below, cents count in a dense table too.
+const SMALL_MONEY = 100;
 
 const FORMATS = {
   percent: (value) => formatPercent(value),
@@ -11,6 +14,7 @@ const FORMATS = {
   ratio: (value) => formatNumber(value, 2),
   probability: (value) => formatNumber(value, 3),
   bars: (value) => formatNumber(value, 1),
+  days: (value) => formatNumber(value, countDayDigits([value])),
   count: (value) => formatCount(value),
   money: (value) => formatSignedMoney(value, 2),
   flag: (value) => (value ? "yes" : "no"),
@@ -85,7 +89,8 @@ export function formatDense(name, value) {
   const kind = kindOf(name);
   if (kind === "signed") return formatSignedPercent(value ?? null, 1);
   if (kind === "percent") return formatPercent(value ?? null, 1);
-  return kind === "money" ? formatSignedMoney(value ?? null) : formatMetric(name, value);
+  if (kind === "money") return formatSignedMoney(value ?? null, Math.abs(value) < SMALL_MONEY ? moneyDigits(value) : 0);
+  return formatMetric(name, value);
 }
 
 /** Colour class; only returns and money are coloured. @param {string} name @param {*} value */

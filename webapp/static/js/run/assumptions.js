@@ -1,37 +1,13 @@
 /** The line of what was assumed, on every tab, and its copy in one line of text. */
 
+import { formatChosen, listAssumptions } from "../lib/assumptions.js";
 import { $, copyText, fill, h } from "../lib/dom.js";
-import { formatChosenPercent, formatCount, formatRule } from "../lib/format.js";
+import { formatCount, formatRule } from "../lib/format.js";
 import { describeMetric } from "../lib/metrics.js";
 
 /** @param {Object} spec @returns {Array<[string, string]>} heading and text of every assumption */
-function listAssumptions({ trading, dataset }) {
-  const costs = [`${formatChosenPercent(trading.fee_rate, 2)} fee`,
-    trading.fee_fixed && `${formatChosen(trading.fee_fixed)} fixed`,
-    trading.slippage && `${formatChosenPercent(trading.slippage, 2)} slip`].filter(Boolean).join(" + ");
-  const size = trading.size_type === "percent" ? formatChosenPercent(trading.size)
-    : `${formatChosen(trading.size)} ${trading.size_type === "value" ? "USD" : "shares"}`;
-  const lots = trading.lot_size ? `, lots of ${formatChosen(trading.lot_size)}` : "";
-  const stops = [["stop_loss", "stop"], ["take_profit", "take"], ["trailing_stop", "trail"]]
-    .filter(([name]) => trading[name]).map(([name, word]) => `${word} ${formatChosenPercent(trading[name], 1)}`)
-    .join(", ") || "none";
-  return [["FILL", trading.fill.replaceAll("_", " ")], ["COSTS", `${costs} per side`],
-    ["PRICES", dataset.adjusted ? "split + dividend adjusted" : "raw"],
-    ["SIZE", `${size}${lots}, ${trading.direction.replaceAll("_", " ")}`],
-    ["STOPS", stops], ...listRates(trading)];
-}
-
-/** Yearly rates: the risk-free one always, the others where somebody set them. */
-function listRates(trading) {
-  const others = [["MAR", "mar"], ["CASH RATE", "cash_rate"], ["BORROW RATE", "borrow_rate"]];
-  return [["RF", formatChosenPercent(trading.risk_free, 1)],
-    ...others.filter(([, name]) => trading[name]).map(([word, name]) => [word, formatChosenPercent(trading[name], 1)]),
-    ...(trading.periods_per_year ? [["YEAR", `${formatChosen(trading.periods_per_year)} bars`]] : [])];
-}
-
-/** A number that somebody chose, with every digit of it. */
-function formatChosen(value) {
-  return Number.isInteger(value) ? formatCount(value) : String(value);
+function listOf({ trading, dataset }) {
+  return listAssumptions(trading, dataset.adjusted ? "split + dividend adjusted" : "raw");
 }
 
 /**
@@ -43,7 +19,7 @@ export function writeAssumptions({ runId, summary }, rule) {
   const parts = [
     `${spec.dataset.symbol} ${formatRule(rule, spec)} ${summary.first_time} to ${summary.last_time}, `
       + `${formatCount(summary.n_bars)} ${summary.spacing} bars`,
-    ...listAssumptions(spec).map(([name, text]) => `${name.toLowerCase()} ${text}`),
+    ...listOf(spec).map(([name, text]) => `${name.toLowerCase()} ${text}`),
     `cash ${formatChosen(spec.trading.initial_cash)}`,
     summary.metrics.ruined ? "RUINED" : "",
     `warnings ${warnings.length ? warnings.map((item) => item.message).join(" / ") : "none"}`,
@@ -67,7 +43,7 @@ export function showAssumptions(result, rule) {
   const count = warnings.length;
   fill($("#assumptions"),
     metrics.ruined && h("span", { class: "word", text: "RUINED", tabindex: "0", data: { tip: describeMetric("ruined") } }),
-    listAssumptions(spec).map(([name, text]) => h("span", {}, h("i", { text: name }), text)),
+    listOf(spec).map(([name, text]) => h("span", {}, h("i", { text: name }), text)),
     count > 0 && h("span", { class: "warnings", tabindex: "0",
       data: { tip: warnings.map((item) => item.message).join("\n") } },
     h("span", { class: "word", text: count === 1 ? "1 WARNING" : `${count} WARNINGS` }), ` ${describeBriefly(warnings[0])}`),

@@ -5,7 +5,7 @@ import {
 } from "../charts/panes.js";
 import { ChartStack } from "../charts/stack.js";
 import { fill, h } from "../lib/dom.js";
-import { DASH, formatCount, formatMoney, formatNumber, formatPercent, formatShort } from "../lib/format.js";
+import { DASH, countDayDigits, formatCount, formatMoney, formatNumber, formatPercent, formatShort } from "../lib/format.js";
 import { describeMetric } from "../lib/metrics.js";
 import { term } from "../lib/tooltip.js";
 import { loadSeries } from "./session.js";
@@ -52,6 +52,7 @@ export function showDrawdown(root, view) {
 function episodeTable({ result, onRange }) {
   const { drawdowns, n_bars: nBars } = result.summary;
   const deepest = drawdowns.length ? drawdowns[0].depth : -1;
+  const dayDigits = countDayDigits(drawdowns.map(({ days }) => days));
   const zoom = (episode) => {
     const end = episode.recovery_idx ?? nBars - 1;
     const margin = Math.max(Math.round((end - episode.peak_idx) * 0.15), 5);
@@ -67,7 +68,7 @@ function episodeTable({ result, onRange }) {
       h("td", { text: episode.peak_time }), h("td", { text: episode.trough_time }),
       h("td", { class: episode.recovery_time ? "" : "amber", text: episode.recovery_time || "not recovered" }),
       h("td", { class: "n", text: formatCount(episode.bars) }),
-        h("td", { class: "n", text: formatCount(episode.days) }),
+        h("td", { class: "n", text: formatNumber(episode.days, dayDigits) }),
       h("td", { class: "n", text: formatCount(episode.trough_idx - episode.peak_idx) }),
       h("td", {}, h("button", { type: "button", class: "btn btn-small", "aria-label": `Zoom to drawdown ${idx + 1}`,
         text: "Zoom", on: { click: () => zoom(episode) } }))))

@@ -10,6 +10,8 @@ import { COLORS } from "../charts/theme.js";
 const ROW_HEIGHT = 22;
 const TOUCH_ROW_HEIGHT = 44;
 const SPARE_ROWS = 12;
+// Where no trade goes this far, a tenth of a percent is much.
+const FAR = 0.1;
 const BAR = { width: 130, height: 14 };
 
 // field, heading, is a figure, cell
@@ -27,14 +29,14 @@ const COLUMNS = [
   ["commission", "Costs", true, (trade, digits) => formatNumber(trade.commission, digits.commission)],
   ["pnl", "P&L USD", true, (trade, digits) => formatSignedMoney(trade.pnl, digits.pnl), (trade) => signClass(trade.pnl)],
   ["return", "Return", true, (trade) => formatSignedPercent(trade.return), (trade) => signClass(trade.return)],
-  ["mae", "MAE", true, (trade) => formatPercent(trade.mae, 1)],
-  ["mfe", "MFE", true, (trade) => formatSignedPercent(trade.mfe, 1)],
+  ["mae", "MAE", true, (trade, digits) => formatPercent(trade.mae, digits.excursion)],
+  ["mfe", "MFE", true, (trade, digits) => formatSignedPercent(trade.mfe, digits.excursion)],
   ["", "MAE to MFE", false, null],
   ["exit_reason", "Exit reason", false, (trade) => trade.exit_reason],
 ];
 
 // What the row of totals has no room to say.
-const TIPS = { entry_time: () => "Means of the closed trades; P&L and costs are sums.", exit_reason: (text) => text };
+const TIPS = { entry_time: () => "Means and sum of P&L of the closed trades; costs of all fills, an open trade's too.", exit_reason: (text) => text };
 
 /** A sortable grid with one selected row. */
 export class TradeTable {
@@ -84,7 +86,8 @@ export class TradeTable {
     const high = rows.reduce((most, trade) => Math.max(most, trade.mfe ?? 0, trade.return ?? 0), reach * 0.05);
     this.position = (value) => ((value - low) / (high - low)) * (BAR.width - 4) + 2;
     const largest = (name) => rows.reduce((most, trade) => Math.max(most, Math.abs(trade[name] ?? 0)), 0);
-    this.digits = { commission: moneyDigits(largest("commission")), pnl: moneyDigits(largest("pnl")) };
+    this.digits = { commission: moneyDigits(largest("commission")), pnl: moneyDigits(largest("pnl")),
+      excursion: reach < FAR ? 2 : 1 };
     this.drawHead();
     this.drawFoot(totals);
     this.drawn = "";
@@ -110,7 +113,8 @@ export class TradeTable {
       commission: formatNumber(totals.commission, this.digits.commission),
         pnl: formatSignedMoney(totals.pnl, this.digits.pnl),
         return: formatSignedPercent(totals.mean_return),
-      mae: formatPercent(totals.mean_mae, 1), mfe: formatSignedPercent(totals.mean_mfe, 1),
+      mae: formatPercent(totals.mean_mae, this.digits.excursion),
+      mfe: formatSignedPercent(totals.mean_mfe, this.digits.excursion),
       exit_reason: reasons };
     const colored = { pnl: totals.pnl, return: totals.mean_return };
     fill(this.foot, h("tr", { role: "row" },
@@ -150,7 +154,7 @@ export class TradeTable {
     const [from, to, zero, result] = [trade.mae ?? 0, trade.mfe ?? 0, 0, trade.return ?? 0].map(this.position);
     const middle = BAR.height / 2;
     return h("svg:svg", { width: BAR.width, height: BAR.height, role: "img",
-      "aria-label": `between ${formatPercent(trade.mae, 1)} and ${formatSignedPercent(trade.mfe, 1)}` },
+      "aria-label": `between ${formatPercent(trade.mae, this.digits.excursion)} and ${formatSignedPercent(trade.mfe, this.digits.excursion)}` },
       h("svg:rect", { x: from, y: middle - 1.5, width: Math.max(to - from, 1), height: 3, fill: COLORS.control }),
       h("svg:rect", { x: zero, y: 1, width: 1, height: BAR.height - 2, fill: COLORS.second }),
       h("svg:rect", { x: result - 1.5, y: 2, width: 3, height: BAR.height - 4,

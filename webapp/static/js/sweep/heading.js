@@ -1,8 +1,9 @@
 /** What was swept, in one line; what was assumed, in another; and the request that gives a sweep again. */
 
+import { listAssumptions } from "../lib/assumptions.js";
 import { findDataset, findRule } from "../lib/boot.js";
 import { $, fill, h } from "../lib/dom.js";
-import { formatChosenPercent, formatCount, formatShort } from "../lib/format.js";
+import { formatCount, formatShort } from "../lib/format.js";
 import { SMALLER_IS_BETTER, metricLabel } from "../lib/metrics.js";
 
 /** @param {Object|null} sweep @param {import("../lib/boot.js").Boot} boot */
@@ -35,24 +36,11 @@ function describeSearch({ method, n, seed }) {
 /** Assumptions and warnings, as on the run page; what is swept is named so. @param {Object} sweep */
 export function showAssumptions({ spec, axes, warnings, result_sha256: hash }) {
   const swept = new Set(axes.map((axis) => axis.name));
-  const { trading } = spec;
-  const say = (name, format) => (swept.has(name) ? `${name} swept` : format(trading[name]));
-  const costs = [say("fee_rate", (value) => `${formatChosenPercent(value, 2)} fee`),
-    (swept.has("fee_fixed") || trading.fee_fixed) && say("fee_fixed", (value) => `${formatShort(value)} fixed`),
-    (swept.has("slippage") || trading.slippage) && say("slippage", (value) => `${formatChosenPercent(value, 2)} slip`)]
-      .filter(Boolean).join(" + ");
-  const size = say("size", (value) => (trading.size_type === "percent" ? formatChosenPercent(value) : formatShort(value)));
-  const stops = [["stop_loss", "stop"], ["take_profit", "take"], ["trailing_stop", "trail"]]
-    .filter(([name]) => swept.has(name) || trading[name])
-      .map(([name, word]) => (swept.has(name) ? `${word} swept` : `${word} ${formatChosenPercent(trading[name], 1)}`));
-  const items = [["FILL", say("fill", (value) => value.replaceAll("_", " "))], ["COSTS", `${costs} per side`],
-    ["PRICES", spec.datasets.every((item) => item.adjusted) ? "split + dividend adjusted"
-      : spec.datasets.some((item) => item.adjusted) ? "adjusted where the file has it" : "raw"],
-    ["SIZE", `${size}, ${say("direction", (value) => value.replaceAll("_", " "))}`],
-      ["STOPS", stops.join(", ") || "none"],
-    ["RF", say("risk_free", (value) => formatChosenPercent(value, 1))],
+  const prices = spec.datasets.every((item) => item.adjusted) ? "split + dividend adjusted"
+    : spec.datasets.some((item) => item.adjusted) ? "adjusted where the file has it" : "raw";
+  const items = [...listAssumptions(spec.trading, prices, swept),
     ...(spec.min_trades ? [["MIN TRADES", formatCount(spec.min_trades)]] : []),
-      ...(spec.where?.length ? [["WHERE", spec.where.join(", ")]] : []),
+    ...(spec.where?.length ? [["WHERE", spec.where.join(", ")]] : []),
     ...(hash ? [["RESULT", `sha256 ${hash.slice(0, 12)}`]] : [])];
   fill($("#assumptions"), items.map(([name, text]) => h("span", {}, h("i", { text: name }), text)),
     warnings.length > 0 && h("span", { class: "warnings", tabindex: "0",

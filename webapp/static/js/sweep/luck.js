@@ -52,8 +52,20 @@ export function collectFacts(sweep, spread, held) {
   return facts;
 }
 
+/**
+ * Whether the winner never had a position: nothing moves less and costs less than a rule that does nothing.
+ * @param {Object} sweep
+ */
+export function isIdle({ best }) {
+  return best?.metrics.exposure === 0;
+}
+
 /** @param {Object} sweep @returns {string} one piece of advice */
-export function chooseAdvice({ best, plateau, state, spec: { search } }) {
+export function chooseAdvice({ best, plateau, state, objective, spec: { search } }) {
+  if (isIdle({ best })) {
+    return `The raw best never traded, which its ${metricLabel(objective)} does not tell: raise min trades to rank only `
+      + "combinations that did.";
+  }
   if (state !== "succeeded") {
     return isTerminal(state) ? "Not all combinations were computed, so neighbourhoods are not judged."
       : "Neighbourhoods are judged once every combination is computed.";
@@ -100,5 +112,6 @@ export function showLuck(root, sweep, { spread, held, isJudged, onOpen }) {
     !isJudged && h("ul", { class: "facts-list" }, collectFacts(sweep, spread, held).map(({ isGood, text }) => h("li", {},
       h("span", { class: isGood === false ? "amber" : "text", "aria-label": isGood === null ? "fact" : isGood ? "for"
         : "against", text: isGood === null ? "·" : isGood ? "+" : "−" }), text))),
-    !isJudged && h("p", { class: "advice" }, h("span", { class: "amber", "aria-hidden": "true", text: "→ " }), chooseAdvice(sweep)));
+    // No verdict says that there is nothing to judge.
+    (!isJudged || isIdle(sweep)) && h("p", { class: "advice" }, h("span", { class: "amber", "aria-hidden": "true", text: "→ " }), chooseAdvice(sweep)));
 }
