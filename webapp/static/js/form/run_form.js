@@ -76,6 +76,10 @@ export class RunForm {
     size.input.after(type.input);
     type.row.remove();
     type.setError = size.setError;
+    // A percent of dollars or shares is sent as it stands, and refused.
+    const { read } = size;
+    const text = () => size.input.value.trim();
+    size.read = () => (text().endsWith("%") && type.input.value !== "percent" ? text() : read());
   }
 
   add(control) {

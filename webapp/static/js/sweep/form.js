@@ -1,5 +1,6 @@
 /** The sweep form: rule, data, a SPEC for every parameter, search, and what it would take. */
 
+import { readPercents } from "../command/words.js";
 import { buildInput, buildRow, buildSelect, describeField } from "../form/fields.js";
 import { findDataset, findRule } from "../lib/boot.js";
 import { $, announce, debounce, fill, h } from "../lib/dom.js";
@@ -127,7 +128,7 @@ export class SweepForm {
       input.value = input.matches("select") && !written ? String(field.default) : written;
     };
     control.write(text);
-    const readText = () => input.value.trim() || String(field.default ?? "off");
+    const readText = () => readPercents(input.value.trim(), field) || String(field.default ?? "off");
     control.read = () => (readText() === String(field.default ?? "off") && group === "trading" ? undefined
       : readText());
     this.axes.set(path, {
