@@ -112,6 +112,18 @@ def test_a_bad_file_is_refused_in_words_at_its_field(visit: Visit, tmp_path: Pat
     expect(page.locator("#detail h2")).to_have_text("AAPL")
 
 
+def test_an_address_with_an_unknown_symbol_says_what_there_is(visit: Visit) -> None:
+    page = visit.page
+    page.goto("/data?symbol=NOPE")
+    missing = page.locator("#missing")
+    expect(missing).to_contain_text("No dataset NOPE")
+    expect(page.locator("#datasets tr[aria-selected=true]")).to_have_count(0)
+    missing.get_by_role("link", name="MSFT").click()
+    expect(page.locator("#detail h2")).to_have_text("MSFT")
+    page.goto("/data?symbol=msft")
+    expect(page.locator("#detail h2")).to_have_text("MSFT")
+
+
 def test_the_keyboard_walks_the_list_and_begins_a_command(visit: Visit) -> None:
     page = visit.page
     page.goto("/data?symbol=IBM")

@@ -1,6 +1,7 @@
 /** The list of stored datasets: search, sort, one row selected. */
 
 import { readAddress, writeAddress } from "../lib/address.js";
+import { findDataset } from "../lib/boot.js";
 import { $, debounce, fill, h } from "../lib/dom.js";
 import { formatCount, formatStamp } from "../lib/format.js";
 import { formatBytes } from "./report.js";
@@ -38,7 +39,8 @@ export class DatasetList {
     Object.assign(this, { datasets, onSelect, onOpen });
     const address = readAddress();
     [this.sortName, this.sortWay] = (address.sort || "symbol:up").split(":");
-    this.selected = address.symbol || null;
+    // Somebody who writes an address by hand does so in any case.
+    this.selected = (address.symbol && findDataset(this, address.symbol)?.symbol) || address.symbol || null;
     $("#data-search").value = address.q || "";
     $("#data-filter").addEventListener("submit", (event) => event.preventDefault());
     $("#data-search").addEventListener("input", debounce(() => {

@@ -58,6 +58,11 @@ class DataPage {
   }
 
   openSelected() {
+    const { selected } = this.list;
+    if (selected && !this.list.item) {
+      this.detail.showMissing(selected, this.list.datasets.map(({ symbol }) => symbol));
+      return;
+    }
     const first = this.list.item || this.list.rows[0] || null;
     this.list.select(first?.symbol ?? null);
     if (!first) this.detail.showNothing();

@@ -2,6 +2,7 @@
 
 import { readAddress, writeAddress } from "../lib/address.js";
 import { ApiError, request } from "../lib/api.js";
+import { findDataset } from "../lib/boot.js";
 import { $, announce, confirmDialog, debounce, fill, h, saveFile } from "../lib/dom.js";
 import { formatCount, shortId } from "../lib/format.js";
 import { bindKeys } from "../lib/keys.js";
@@ -13,7 +14,7 @@ import { isTerminal, runPath } from "../run/session.js";
 import { buildColumns } from "./columns.js";
 import { Compare } from "./compare.js";
 import { editCell } from "./edit.js";
-import { parseRunFilter, sortRuns, writePicked } from "./filter.js";
+import { parseRunFilter, pickedValues, sortRuns, writePicked } from "./filter.js";
 import { RunHistory } from "./history.js";
 import { loadPins, savePins, SLOTS } from "./pins.js";
 import { RunTable } from "./table.js";
@@ -138,6 +139,10 @@ class RunsPage {
   get emptyText() {
     const { runs, isStarted, cursor } = this.history;
     if (!isStarted) return "Loading…";
+    const [symbol, ...others] = pickedValues(this.history.filter.terms, "symbol");
+    if (symbol && !others.length && !findDataset(this.boot, symbol)) {
+      return `No run fits, and no dataset is called ${symbol}: there is ${this.boot.datasets.map((item) => item.symbol).join(", ") || "none yet"}.`;
+    }
     if (this.search.value.trim()) {
       return `No run fits${runs.length && cursor ? ` among the newest ${formatCount(runs.length)}` : ""}: take words out of the search, or a filter off.`;
     }
