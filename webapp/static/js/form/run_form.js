@@ -106,7 +106,7 @@ export class RunForm {
     const dataset = findDataset(this.boot, this.controls.get("dataset").input.value);
     $("#dataset-summary").textContent = dataset
       ? `${formatCount(dataset.n_bars)} bars ${dataset.start.slice(0, 10)}…${dataset.end.slice(0, 10)}`
-      : "no data yet: add a file on the data page";
+      : this.boot.storage_available ? "no data yet: add a file on the data page" : "waiting for the database";
     const { input } = this.controls.get("adjust");
     input.disabled = dataset?.has_adjustment === false;
     input.options[0].text = input.disabled ? "raw, as in file" : "adjusted";

@@ -18,6 +18,7 @@
  * @property {string} version @property {Rule[]} rules @property {Field[]} trading
  * @property {Object[]} datasets @property {Object|null} run the one that the address names, if it has ended
  * @property {Object|null} view its figures, if it has succeeded
+ * @property {boolean} storage_available whether datasets could be read
  */
 
 /** @returns {Boot} */

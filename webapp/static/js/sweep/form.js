@@ -165,7 +165,7 @@ export class SweepForm {
     const dataset = findDataset(this.boot, value);
     $("#dataset-summary").textContent = dataset
       ? `${formatCount(dataset.n_bars)} bars ${dataset.start.slice(0, 10)}…${dataset.end.slice(0, 10)}`
-      : "no data yet: add a file on the data page";
+      : this.boot.storage_available ? "no data yet: add a file on the data page" : "waiting for the database";
     const { input: prices } = this.controls.get("adjust");
     // Of several datasets one may have what another lacks.
     prices.options[0].text = dataset?.has_adjustment === false && !this.moreDatasets().length ? "raw, as in file" : "adjusted";
