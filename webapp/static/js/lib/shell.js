@@ -12,8 +12,8 @@ import { installTooltips } from "./tooltip.js";
 /**
  * Set a page up.
  * @param {{onRun?: (request: Object, text: string) => void,
- *   onSweep?: (request: Object, text: string) => void}} [options] what the commands do; by default
- *   they are handed to the page of runs, of sweeps
+ *   onSweep?: (request: Object, text: string) => void, onRefused?: () => void}} [options] what the commands do; by
+ *   default they are handed to the page of runs, of sweeps; what a page does where one is not understood
  * @returns {import("./boot.js").Boot}
  */
 export function installShell(options = {}) {
@@ -25,7 +25,8 @@ export function installShell(options = {}) {
   };
   installTooltips();
   installKeys();
-  installCommandBar(boot, { onRun: options.onRun || handOver("/"), onSweep: options.onSweep || handOver("/sweep") });
+  installCommandBar(boot, { onRun: options.onRun || handOver("/"), onSweep: options.onSweep || handOver("/sweep"),
+    onRefused: options.onRefused });
   installStatus(boot.version);
   installMenu();
   installLogOut();

@@ -28,7 +28,7 @@ const ID_START = /^[0-9a-f]{4,12}$/i;
 
 class RunPage {
   constructor() {
-    this.boot = installShell({ onRun: (body) => this.runCommand(body) });
+    this.boot = installShell({ onRun: (body) => this.runCommand(body), onRefused: () => this.form.clearErrors() });
     this.view = new ResultView({
       onError: (error) => this.reportTrouble(error, { retry: () => this.open(this.run.run_id), isLoading: true }),
       onAgain: () => this.runAgain(),

@@ -39,7 +39,7 @@ const REFRESH_PAUSE = 2500;
 
 class SweepPage {
   constructor() {
-    this.boot = installShell({ onSweep: (body) => this.runCommand(body) });
+    this.boot = installShell({ onSweep: (body) => this.runCommand(body), onRefused: () => this.form.clearErrors() });
     this.estimating = new AbortController();
     this.form = new SweepForm($("#sweep-form"), this.boot, {
       onSweep: (body) => this.submit(body), onRun: (run) => this.runOne(run), onChange: () => this.echoForm(),
