@@ -65,12 +65,11 @@ def test_a_page_opened_without_the_database_comes_again_with_it(visit: Visit) ->
     page = visit.page
 
     def hide(route: Route) -> None:
-        page.unroute_all()
         answer = route.fetch()
         body = answer.text().replace('"storage_available":true', '"storage_available":false')
         route.fulfill(response=answer, body=body)
 
-    page.route(re.compile("/data$"), hide)
+    page.route(re.compile("/data$"), hide, times=1)
     page.goto("/data")
     expect(page.locator("#detail")).to_contain_text("Waiting for the database")
     expect(page.locator("#detail h2")).to_have_text("AAPL")
