@@ -89,6 +89,20 @@ def test_a_dropped_file_is_shown_stored_run_renamed_and_removed(visit: Visit) ->
     expect(row).to_have_count(0)
 
 
+def test_a_run_of_a_dataset_renamed_since_fills_the_form_with_its_name_now(visit: Visit) -> None:
+    page, platform = visit.page, visit.platform
+    run_id = platform.submit(dataset="IBM", rule="buy_and_hold")
+    platform.wait_for_run(run_id)
+    platform.call("PATCH", "/api/v1/datasets/IBM", {"symbol": "BLUE"})
+    try:
+        page.goto(f"/?run={run_id}")
+        visit.wait_for_result()
+        expect(page.locator("#field-dataset")).to_have_value("BLUE")
+        expect(page.locator("#command")).to_have_value(re.compile("^BLUE BUY_AND_HOLD"))
+    finally:
+        platform.call("PATCH", "/api/v1/datasets/BLUE", {"symbol": "IBM"})
+
+
 def test_a_bad_file_is_refused_in_words_at_its_field(visit: Visit, tmp_path: Path) -> None:
     page = visit.page
     page.goto("/data")

@@ -106,6 +106,7 @@ export class RunForm {
     const dataset = findDataset(this.boot, this.controls.get("dataset").input.value);
     $("#dataset-summary").textContent = dataset
       ? `${formatCount(dataset.n_bars)} bars ${dataset.start.slice(0, 10)}…${dataset.end.slice(0, 10)}`
+      : this.boot.datasets.length ? "the dataset is gone or has another name: choose one"
       : this.boot.storage_available ? "no data yet: add a file on the data page" : "waiting for the database";
     const { input } = this.controls.get("adjust");
     input.disabled = dataset?.has_adjustment === false;

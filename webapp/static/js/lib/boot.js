@@ -37,3 +37,12 @@ export function findDataset(boot, symbol) {
   const wanted = String(symbol).toLowerCase();
   return boot.datasets.find((dataset) => dataset.symbol.toLowerCase() === wanted);
 }
+
+/**
+ * The name that the bars of a stored spec have now; they may have got another since.
+ * @param {Boot} boot @param {{symbol: string, sha256: string}} dataset
+ */
+export function currentSymbol(boot, { symbol, sha256 }) {
+  if (findDataset(boot, symbol)) return symbol;
+  return boot.datasets.find((dataset) => dataset.sha256 === sha256)?.symbol ?? symbol;
+}

@@ -6,7 +6,7 @@ import { installPresets } from "../form/presets.js";
 import { RunForm } from "../form/run_form.js";
 import { parseZoom, readAddress, writeAddress } from "../lib/address.js";
 import { ApiError, request } from "../lib/api.js";
-import { findDataset } from "../lib/boot.js";
+import { currentSymbol, findDataset } from "../lib/boot.js";
 import { $, announce, copyText, pauseTask } from "../lib/dom.js";
 import { shortId } from "../lib/format.js";
 import { bindKeys } from "../lib/keys.js";
@@ -300,9 +300,10 @@ class RunPage {
 /** The request that gives a stored spec again. */
 function requestOf(spec, boot) {
   // Without an adjusted close prices are raw whatever is asked for.
-  const isRawByChoice = !spec.dataset.adjusted && findDataset(boot, spec.dataset.symbol)?.has_adjustment !== false;
+  const symbol = currentSymbol(boot, spec.dataset);
+  const isRawByChoice = !spec.dataset.adjusted && findDataset(boot, symbol)?.has_adjustment !== false;
   return {
-    dataset: spec.dataset.symbol, rule: spec.rule, params: spec.params, trading: spec.trading,
+    dataset: symbol, rule: spec.rule, params: spec.params, trading: spec.trading,
     start: spec.start ?? undefined, end: spec.end ?? undefined, adjust: isRawByChoice ? false : undefined,
   };
 }

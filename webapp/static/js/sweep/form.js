@@ -165,6 +165,7 @@ export class SweepForm {
     const dataset = findDataset(this.boot, value);
     $("#dataset-summary").textContent = dataset
       ? `${formatCount(dataset.n_bars)} bars ${dataset.start.slice(0, 10)}…${dataset.end.slice(0, 10)}`
+      : this.boot.datasets.length ? "the dataset is gone or has another name: choose one"
       : this.boot.storage_available ? "no data yet: add a file on the data page" : "waiting for the database";
     const { input: prices } = this.controls.get("adjust");
     // Of several datasets one may have what another lacks.
