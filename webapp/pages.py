@@ -24,6 +24,16 @@ PAGES = {
     "/data": "data",
     "/help": "help",
 }
+# What somebody finds who mistyped an address.
+_SIGNPOSTS = (
+    ("/", "Run", "one rule on one dataset"),
+    ("/sweep", "Sweep", "a rule over ranges of its parameters"),
+    ("/runs", "Runs", "the history, and runs compared"),
+    ("/data", "Data", "what is stored, and adding to it"),
+    ("/help", "Help", "keys, commands and definitions"),
+)
+_FOR_PROGRAMS = ("/api/", "/static/")
+_MAX_PATH = 120  # characters of a mistyped address that are shown
 # What a token that may read is needed for; the login page is for everybody.
 PAGE_ENDPOINTS = (*(f"page_{name}" for name in PAGES.values()), "page_one_sweep")
 
@@ -33,6 +43,7 @@ def add_pages(app: Flask) -> None:
     app.jinja_env.policies["json.dumps_function"] = lambda value, **_: encode_json(value).decode()
     app.add_url_rule("/login", "page_login", show_login, methods=["GET"])
     app.after_request(_show_login_instead)
+    app.after_request(_show_missing_instead)
     for path, name in PAGES.items():
         app.add_url_rule(path, f"page_{name}", _show_page, defaults={"page": name}, methods=["GET"])
     # The script reads the id from the address: a page that opens without the database can say why.
@@ -56,12 +67,29 @@ def show_login(status: int = 200) -> Response:
 
 def _show_login_instead(response: Response) -> Response:
     """Let a person who opens a page without being known log in, where a program reads why."""
-    wanted = request.accept_mimetypes.best_match(("application/problem+json", "text/html"))
-    if not g.get("unauthorized") or request.method != "GET" or wanted != "text/html":
+    if not g.get("unauthorized") or not _is_person():
         return response
     page = show_login(response.status_code)
     page.headers["WWW-Authenticate"] = response.headers["WWW-Authenticate"]
     return page
+
+
+def _show_missing_instead(response: Response) -> Response:
+    """Show a person who mistyped an address what there is, where a program reads the problem."""
+    is_elsewhere = request.url_rule is None and not request.path.startswith(_FOR_PROGRAMS)
+    if response.status_code != 404 or not is_elsewhere or not _is_person():
+        return response
+    path = request.path if len(request.path) <= _MAX_PATH else f"{request.path[:_MAX_PATH]}…"
+    body = render_template("missing.html", version=__version__, path=path, pages=_SIGNPOSTS)
+    page = make_response(body, 404)
+    page.headers["Cache-Control"] = "no-store"
+    return page
+
+
+def _is_person() -> bool:
+    """Return whether the answer is going to be looked at in a browser."""
+    wanted = request.accept_mimetypes.best_match(("application/problem+json", "text/html"))
+    return request.method in ("GET", "HEAD") and wanted == "text/html"
 
 
 def _show_page(page: str, sweep_id: str = "") -> Response:

@@ -192,6 +192,19 @@ def test_an_unknown_address_is_404(web: Web, method: str, path: str) -> None:
     expect_problem(web.client.open(path, method=method), 404)
 
 
+def test_a_person_who_mistypes_an_address_is_shown_what_there_is(web: Web) -> None:
+    browser = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+    answer = web.client.get("/nosuch<page>", headers=browser)
+    assert (answer.status_code, answer.mimetype) == (404, "text/html")
+    assert "default-src" in answer.headers["Content-Security-Policy"]
+    assert "/nosuch&lt;page&gt;" in answer.text
+    for path in ("/", "/sweep", "/runs", "/data", "/help"):
+        assert f'href="{path}"' in answer.text
+    for path in ("/api/v1/nothing", "/static/nothing.css"):  # no page to anybody
+        expect_problem(web.client.get(path, headers=browser), 404)
+    expect_problem(web.client.get("/nosuchpage", headers={"Accept": "*/*"}), 404)
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
     [("DELETE", "/api/v1/rules"), ("PUT", "/api/v1/runs"), ("POST", "/"), ("BREW", "/health")],

@@ -89,6 +89,20 @@ def test_a_dropped_file_is_shown_stored_run_renamed_and_removed(visit: Visit) ->
     expect(row).to_have_count(0)
 
 
+def test_a_run_of_a_dataset_renamed_since_fills_the_form_with_its_name_now(visit: Visit) -> None:
+    page, platform = visit.page, visit.platform
+    run_id = platform.submit(dataset="IBM", rule="buy_and_hold")
+    platform.wait_for_run(run_id)
+    platform.call("PATCH", "/api/v1/datasets/IBM", {"symbol": "BLUE"})
+    try:
+        page.goto(f"/?run={run_id}")
+        visit.wait_for_result()
+        expect(page.locator("#field-dataset")).to_have_value("BLUE")
+        expect(page.locator("#command")).to_have_value(re.compile("^BLUE BUY_AND_HOLD"))
+    finally:
+        platform.call("PATCH", "/api/v1/datasets/BLUE", {"symbol": "IBM"})
+
+
 def test_a_bad_file_is_refused_in_words_at_its_field(visit: Visit, tmp_path: Path) -> None:
     page = visit.page
     page.goto("/data")
@@ -110,6 +124,18 @@ def test_a_bad_file_is_refused_in_words_at_its_field(visit: Visit, tmp_path: Pat
     expect(page.locator("#preview-heading h2")).to_have_text("GOOD", timeout=READ_MS)
     page.click("#upload-clear")
     expect(page.locator("#detail h2")).to_have_text("AAPL")
+
+
+def test_an_address_with_an_unknown_symbol_says_what_there_is(visit: Visit) -> None:
+    page = visit.page
+    page.goto("/data?symbol=NOPE")
+    missing = page.locator("#missing")
+    expect(missing).to_contain_text("No dataset NOPE")
+    expect(page.locator("#datasets tr[aria-selected=true]")).to_have_count(0)
+    missing.get_by_role("link", name="MSFT").click()
+    expect(page.locator("#detail h2")).to_have_text("MSFT")
+    page.goto("/data?symbol=msft")
+    expect(page.locator("#detail h2")).to_have_text("MSFT")
 
 
 def test_the_keyboard_walks_the_list_and_begins_a_command(visit: Visit) -> None:

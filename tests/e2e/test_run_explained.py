@@ -77,6 +77,11 @@ def test_what_was_assumed_is_copied_as_one_line(visit: Visit) -> None:
     page = visit.page
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     run_id = visit.open_run("stats", trading=TRADING)
+    button = page.locator("#copy-assumptions").bounding_box()
+    first = page.locator("#assumptions > span").first.bounding_box()
+    assert button is not None
+    assert first is not None
+    assert button["y"] < first["y"] + first["height"]  # in the first row, however many there are
     page.click("#copy-assumptions")
     expect(page.locator("#announcer")).to_have_text("copied")
     line = page.evaluate("navigator.clipboard.readText()")

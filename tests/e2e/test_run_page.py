@@ -103,6 +103,11 @@ def test_every_bad_field_has_its_message_beside_it_and_the_first_has_the_focus(
     page.fill("#field-params-window", "14")
     page.press("#field-params-window", "Tab")
     expect(page.locator("#field-params-window-error")).to_be_hidden()
+    visit.command("AAPL NOPE GO")  # what is said of the form was about another try
+    expect(page.locator("#command-error")).to_contain_text("no rule NOPE")
+    expect(page.locator(".field-error:visible")).to_have_count(0)
+    page.click("#run-button")
+    expect(page.locator("#command-error")).to_be_hidden()
 
 
 def test_percent_size_of_fifty_is_explained_at_its_field(visit: Visit) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 
 import psutil
+import pytest
 from playwright.sync_api import Route, expect
 
 from tests.e2e.page_helpers import Visit
+from tests.e2e.tours import GHOST
 
 
 def test_a_waiting_run_shows_its_place_and_can_be_cancelled(visit: Visit) -> None:
@@ -42,6 +45,34 @@ def test_an_unreachable_server_is_named_and_the_result_stays(visit: Visit) -> No
     page.context.set_offline(False)
     page.click("#banner button")
     expect(page.locator("#banner")).to_be_hidden()
+
+
+@pytest.mark.parametrize("path", ["/runs", "/data", "/sweep", f"/?run={GHOST}", f"/sweep/{GHOST}"])
+def test_what_could_not_be_loaded_comes_by_itself_once_the_server_is_back(
+    visit: Visit, path: str
+) -> None:
+    visit.allowed = lambda text: "status of" in text
+    page = visit.page
+    page.route("**/api/v1/**", lambda route: route.fulfill(status=503, json={"detail": "away"}))
+    page.goto(path)
+    banner = page.locator("#banner")
+    expect(banner).to_contain_text(re.compile(r"Away\. Next try in \d+ s\.(?!.*loaded before)"))
+    page.unroute_all()
+    expect(banner).to_be_hidden()
+
+
+def test_a_page_opened_without_the_database_comes_again_with_it(visit: Visit) -> None:
+    page = visit.page
+
+    def hide(route: Route) -> None:
+        answer = route.fetch()
+        body = answer.text().replace('"storage_available":true', '"storage_available":false')
+        route.fulfill(response=answer, body=body)
+
+    page.route(re.compile("/data$"), hide, times=1)
+    page.goto("/data")
+    expect(page.locator("#detail")).to_contain_text("Waiting for the database")
+    expect(page.locator("#detail h2")).to_have_text("AAPL")
 
 
 def test_a_result_that_comes_after_its_address_was_left_is_not_shown(visit: Visit) -> None:

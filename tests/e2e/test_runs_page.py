@@ -287,6 +287,7 @@ def test_curves_of_different_bars_meet_on_one_axis_of_time(script: Any) -> None:
             const curves = [{{ name: 'A', cash: 10 }}, {{ name: 'B', cash: 100 }}];
             return {{ isOfBars: axis.isOfBars, n: axis.nSteps, idx: view.idx, raw: view.raw,
               bars: axis.barsBetween(1, 2, 4, 2),
+              absent: [0, 1, 4, 5].map((place) => axis.absenceAt(1, place)),
               start: m.findFactors(curves, view, 10, null),
               later: m.findFactors(curves, view, 10, 2) }};
         }})()""",
@@ -297,6 +298,11 @@ def test_curves_of_different_bars_meet_on_one_axis_of_time(script: Any) -> None:
         "idx": [0, 1, 2, 4],
         "raw": {"A": [10, 15, 20, 40], "B": [None, 100, 200, 400]},
         "bars": [0, 1],
+        "absent": [
+            {"word": "starts", "epoch": day},
+            *(None, None),
+            {"word": "ended", "epoch": 4 * day},
+        ],
         "start": {"A": 1, "B": 0.1},
         "later": {"A": 0.5, "B": 0.05},
     }

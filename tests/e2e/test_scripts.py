@@ -54,6 +54,9 @@ def test_either_end_of_a_range_may_be_left_out(
         ("SWEEP AAPL", "which rule"),
         ("SWEEP AAPL RSI windw=3..9", "nearest is window"),
         ("SWEEP AAPL RSI random=some", "whole number"),
+        ("AAPL RSI 14 30%", "oversold is no fraction and takes no percent; write 30"),
+        ("AAPL RSI size=50% size_type=shares", "goes with size_type=percent"),
+        ("SWEEP AAPL RSI window=2%..9%", "window is no fraction"),
     ],
 )
 def test_a_command_that_is_not_understood_says_why(script: Any, command: str, words: str) -> None:
@@ -63,6 +66,19 @@ def test_a_command_that_is_not_understood_says_why(script: Any, command: str, wo
         " catch (error) { return error.message; } })()",
     )
     assert words in message
+
+
+def test_a_percent_stands_for_its_fraction_where_a_fraction_is_meant(script: Any) -> None:
+    run = "m.parseCommand('AAPL RSI stop=10% fee=1.1% size=50% GO', boot).request"
+    assert script("command/grammar.js", run)["trading"] == {
+        "stop_loss": 0.1,
+        "fee_rate": 0.011,
+        "size": 0.5,
+    }
+    sweep = "m.parseCommand('SWEEP AAPL RSI window=2..9 stop=off,5%:20%:5% GO', boot).request"
+    assert script("command/grammar.js", sweep)["trading"] == {"stop_loss": "off,0.05:0.2:0.05"}
+    field = "boot.trading.find((item) => item.name === 'stop_loss')"
+    assert "10% is 0.1" in script("form/fields.js", f"m.describeField({field})")
 
 
 def test_writing_a_request_as_a_command_and_reading_it_gives_the_request_again(script: Any) -> None:

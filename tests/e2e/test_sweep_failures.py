@@ -9,11 +9,16 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 import httpx
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.e2e.conftest import ROOT
 from tests.e2e.page_helpers import Visit
-from tests.e2e.sweep_helpers import open_done_sweep, submit_sweep, wait_for_results
+from tests.e2e.sweep_helpers import (
+    open_done_sweep,
+    submit_sweep,
+    wait_for_results,
+    wait_for_sweep,
+)
 
 
 @contextmanager
@@ -53,6 +58,29 @@ def test_a_chunk_that_failed_is_shown_and_computed_again(visit: Visit) -> None:
     expect(page.locator("#retry-sweep")).to_be_hidden()
     expect(page.locator("#state-panel")).to_be_hidden()
     expect(page.locator("#n-done")).to_have_text("440")
+
+
+def test_a_paused_sweep_is_followed_again_after_an_outage(visit: Visit) -> None:
+    visit.allowed = lambda text: "status of 503" in text
+    page = visit.page
+    stored = wait_for_sweep(visit, submit_sweep(visit))
+    outage = {"now": False}
+
+    def answer(route: Route) -> None:
+        if outage["now"]:
+            route.fulfill(status=503, json={"detail": "away"})
+        elif "if-none-match" in route.request.headers:
+            route.fulfill(status=304, headers={"ETag": '"same"'})
+        else:
+            route.fulfill(json={**stored, "state": "paused"}, headers={"ETag": '"same"'})
+
+    page.route(re.compile(f"/api/v1/sweeps/{stored['sweep_id']}$"), answer)
+    page.goto(f"/sweep/{stored['sweep_id']}")
+    expect(page.locator("#sweep-state")).to_have_text("paused")
+    outage["now"] = True
+    expect(page.locator("#banner")).to_contain_text("Next try")
+    outage["now"] = False
+    expect(page.locator("#banner")).to_be_hidden()
 
 
 def test_cells_of_a_failed_chunk_are_marked_as_failed_until_it_is_computed(visit: Visit) -> None:

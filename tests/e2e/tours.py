@@ -191,6 +191,9 @@ def tour_help(visit: Visit, stock: Stock) -> Iterator[str]:
     visit.page.goto("/help")
     expect(visit.page.locator("#help-figures tr").first).to_be_visible()
     yield "all"
+    visit.page.goto("/nosuchpage")
+    expect(visit.page.locator("h1")).to_contain_text("No such page")
+    yield "nowhere"
 
 
 TOURS: dict[str, Tour] = {

@@ -12,10 +12,10 @@ const HISTORY_LENGTH = 50;
 /**
  * Bring the command bar of the page to life.
  * @param {import("../lib/boot.js").Boot} boot
- * @param {{onRun: (request: Object, text: string) => void, onSweep: (request: Object, text: string) => void}} handlers
- *   called with a parsed run, a parsed sweep
+ * @param {{onRun: (request: Object, text: string) => void, onSweep: (request: Object, text: string) => void,
+ *   onRefused?: () => void}} handlers called with a parsed run, a parsed sweep; for a command that is not understood
  */
-export function installCommandBar(boot, { onRun, onSweep }) {
+export function installCommandBar(boot, { onRun, onSweep, onRefused = () => {} }) {
   const input = $("#command");
   const list = $("#command-list");
   const hint = $("#command-hint");
@@ -68,6 +68,7 @@ export function installCommandBar(boot, { onRun, onSweep }) {
       else location.assign(command.kind === "open" ? `/?run=${encodeURIComponent(command.id)}` : command.href);
     } catch (error) {
       if (!(error instanceof CommandError)) throw error;
+      onRefused();
       showError(error.message);
     }
   };
@@ -110,7 +111,10 @@ export function installCommandBar(boot, { onRun, onSweep }) {
 /** Show a command without running it. @param {string} text */
 export function setCommandText(text) {
   const input = $("#command");
-  if (document.activeElement !== input) input.value = text;
+  if (document.activeElement === input) return;
+  input.value = text;
+  $("#command-error").hidden = true; // it was about another text
+  input.setAttribute("aria-invalid", "false");
 }
 
 function isAllSelected(input) {

@@ -6,7 +6,7 @@ import { formatCount } from "../lib/format.js";
 import { METRIC_NAMES, metricDefinition } from "../lib/metrics.js";
 import { completeSweep, hintSweep, parseSweep } from "./sweep_command.js";
 import { completeRuns, completeRunIds } from "./runs_command.js";
-import { CommandError, RANGE, findNearest, fullName, readDataset, readRule, readValue } from "./words.js";
+import { CommandError, RANGE, checkPercents, findNearest, fullName, readDataset, readRule, readValue } from "./words.js";
 
 const VERBS = {
   SWEEP: "a rule over ranges of its parameters",
@@ -75,19 +75,33 @@ function parseRun([symbol, ruleName, ...rest], boot) {
     } else {
       const field = rule.parameters[position];
       if (!field) throw new CommandError(`${rule.title} takes ${rule.parameters.length} values; "${token}" is one too many`);
-      request.params[field.name] = readValue(token);
+      request.params[field.name] = readField(token, field);
       position += 1;
     }
   }
+  checkSize(rest, request.trading);
   return request;
+}
+
+function readField(text, field) {
+  checkPercents(text, field);
+  return readValue(text, field);
+}
+
+/** A percent is a share of the cash: of dollars or shares it would be something else than it says. */
+function checkSize(tokens, { size_type: type }) {
+  const size = tokens.find((token) => /^size=.*%/i.test(token));
+  if (size && type && type !== "percent") throw new CommandError(`${size} goes with size_type=percent, not with ${type}`);
 }
 
 function setNamed(request, rule, boot, token) {
   const [typed, ...tail] = token.split("=");
   const name = fullName(typed);
-  const value = readValue(tail.join("="));
-  if (rule.parameters.some((field) => field.name === name)) request.params[name] = value;
-  else if (boot.trading.some((field) => field.name === name)) request.trading[name] = value;
+  const text = tail.join("=");
+  const value = readValue(text);
+  const find = (fields) => fields.find((field) => field.name === name);
+  if (find(rule.parameters)) request.params[name] = readField(text, find(rule.parameters));
+  else if (find(boot.trading)) request.trading[name] = readField(text, find(boot.trading));
   else if (name === "start" || name === "end") request[name] = value;
   else if (name === "adjust" || name === "force") request[name] = value;
   else if (name === "tags") request.tags = tail.join("=").split(",").filter(Boolean);

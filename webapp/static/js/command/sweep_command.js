@@ -4,7 +4,7 @@ import { findRule } from "../lib/boot.js";
 import { formatCount } from "../lib/format.js";
 import { HEADLINE_METRICS } from "../lib/metrics.js";
 import { suggestRange } from "../sweep/space.js";
-import { CommandError, RANGE, findNearest, fullName, readDataset, readRule } from "./words.js";
+import { CommandError, RANGE, checkPercents, findNearest, fullName, readDataset, readPercents, readRule } from "./words.js";
 
 // name: help
 const OPTIONS = {
@@ -39,7 +39,7 @@ export function parseSweep([symbols, ruleName, ...rest], boot) {
     } else {
       const field = rule.parameters[position];
       if (!field) throw new CommandError(`${rule.title} takes ${rule.parameters.length} ranges; "${token}" is one too many`);
-      request.space[field.name] = token;
+      request.space[field.name] = readSpec(token, field);
       position += 1;
     }
   }
@@ -49,8 +49,9 @@ export function parseSweep([symbols, ruleName, ...rest], boot) {
 function setNamed(request, rule, boot, token) {
   const at = token.indexOf("=");
   const [name, text] = [fullName(token.slice(0, at)), token.slice(at + 1)];
-  if (rule.parameters.some((field) => field.name === name)) request.space[name] = text;
-  else if (boot.trading.some((field) => field.name === name)) request.trading[name] = text;
+  const find = (fields) => fields.find((field) => field.name === name);
+  if (find(rule.parameters)) request.space[name] = readSpec(text, find(rule.parameters));
+  else if (find(boot.trading)) request.trading[name] = readSpec(text, find(boot.trading));
   else if (name === "start" || name === "end" || name === "objective") request[name] = text;
   else if (name === "where") request.where.push(text);
   else if (name === "adjust") request.adjust = text.toLowerCase() !== "false";
@@ -63,6 +64,11 @@ function setNamed(request, rule, boot, token) {
     const known = [...rule.parameters, ...boot.trading].map((field) => field.name).concat(Object.keys(OPTIONS));
     throw new CommandError(`no parameter ${name}; nearest is ${findNearest(name, known)}`);
   }
+}
+
+function readSpec(text, field) {
+  checkPercents(text, field);
+  return readPercents(text, field);
 }
 
 function readCount(name, text) {

@@ -5,6 +5,8 @@ import { findDataset, findRule } from "../lib/boot.js";
 /** Dates as from-to; either end may be left out. */
 export const RANGE = /^(\d{4}-\d{2}-\d{2}\S*?)?-(?:(\d{4}-\d{2}-\d{2}\S*))?$/;
 
+const PERCENT = /([+-]?(?:\d+\.?\d*|\.\d+))%/g;
+
 // As tables write them for short.
 const SHORT_NAMES = { fee: "fee_rate", slip: "slippage", stop: "stop_loss", take: "take_profit", trail: "trailing_stop",
   cash: "initial_cash" };
@@ -19,11 +21,31 @@ export function fullName(name) {
 export class CommandError extends Error {}
 
 /**
- * Turn text into a JSON value: numbers, true/false, off; the rest stays text.
- * @param {string} text
+ * Whether 10% of a field can only mean 0.1: not where it counts from 0 to 100, nor in dollars, bars or months.
+ * @param {import("../lib/boot.js").Field} field
  */
-export function readValue(text) {
-  const trimmed = text.trim();
+export function takesPercent({ type, unit, maximum }) {
+  return type === "float" && /^(?:|of .+|per .+)$/.test(unit || "") && maximum !== 100;
+}
+
+/** Percents as the fractions that they stand for. @param {string} text @param {import("../lib/boot.js").Field} field */
+export function readPercents(text, field) {
+  // By the decimal point, because dividing leaves 1.1% as 0.011000000000000001.
+  return takesPercent(field) ? text.replace(PERCENT, (_all, digits) => String(Number(`${digits}e-2`))) : text;
+}
+
+/** @param {string} text @param {import("../lib/boot.js").Field} field @throws {CommandError} for a percent of no fraction */
+export function checkPercents(text, field) {
+  if (!text.includes("%") || field.type === "choice" || takesPercent(field)) return;
+  throw new CommandError(`${field.name} is no fraction and takes no percent; write ${text.replaceAll("%", "")}`);
+}
+
+/**
+ * Turn text into a JSON value: numbers, true/false, off; the rest stays text.
+ * @param {string} text @param {import("../lib/boot.js").Field} [field] whose value it is
+ */
+export function readValue(text, field) {
+  const trimmed = field ? readPercents(text.trim(), field) : text.trim();
   if (/^(off|none|null|)$/i.test(trimmed)) return null;
   if (/^(true|false)$/i.test(trimmed)) return trimmed.toLowerCase() === "true";
   const number = Number(trimmed);

@@ -1,6 +1,6 @@
 /** The lower part of the page: one dataset, stored or still to be, with chart and report. */
 
-import { $, fill, h } from "../lib/dom.js";
+import { $, announce, fill, h } from "../lib/dom.js";
 import { formatCount, sentence } from "../lib/format.js";
 import { CloseChart } from "./chart.js";
 import { buildFacts, buildFileFacts, buildFindings, buildRows, describeBars, formatBytes } from "./report.js";
@@ -28,6 +28,18 @@ export class Detail {
       h("h2", { text: "No data yet" }),
       h("p", { text: "A dataset is a file with one row a bar: a date, open, high, low and close; volume and an adjusted close if there are any. Drop one on this page: it is read, checked and shown before anything is stored." }),
       h("p", { text: "A new file for a known symbol becomes its next version; runs keep the one they used." })));
+  }
+
+  /** The address names a dataset that is not there. @param {string} symbol @param {string[]} known */
+  showMissing(symbol, known) {
+    this.clear();
+    const link = (each) => h("a", { href: `/data?symbol=${encodeURIComponent(each)}`, text: each });
+    fill(this.root, h("div", { class: "state-body", id: "missing" },
+      h("h2", {}, h("span", { class: "word", text: "NOT FOUND" }), ` No dataset ${symbol}`),
+      h("p", {}, known.length ? ["There is ", known.flatMap((each, at) => [at > 0 && ", ", link(each)]), "."]
+        : "There is none yet."),
+      h("p", { text: "Choose one in the list, or drop a file on this page to add it." })));
+    announce(`No dataset ${symbol}`);
   }
 
   showBusy(text) {

@@ -1,6 +1,7 @@
 /** The list of stored datasets: search, sort, one row selected. */
 
 import { readAddress, writeAddress } from "../lib/address.js";
+import { findDataset } from "../lib/boot.js";
 import { $, debounce, fill, h } from "../lib/dom.js";
 import { formatCount, formatStamp } from "../lib/format.js";
 import { formatBytes } from "./report.js";
@@ -32,13 +33,14 @@ const COLUMNS = [
 export class DatasetList {
   /**
    * @param {Object[]} datasets
-   * @param {{onSelect: (item: Object) => void, onOpen: (item: Object) => void}} handlers
+   * @param {{onSelect: (item: Object) => void, onOpen: (item: Object) => void, isAway?: boolean}} handlers away: what is stored is not known
    */
-  constructor(datasets, { onSelect, onOpen }) {
-    Object.assign(this, { datasets, onSelect, onOpen });
+  constructor(datasets, { onSelect, onOpen, isAway = false }) {
+    Object.assign(this, { datasets, onSelect, onOpen, isAway });
     const address = readAddress();
     [this.sortName, this.sortWay] = (address.sort || "symbol:up").split(":");
-    this.selected = address.symbol || null;
+    // Somebody who writes an address by hand does so in any case.
+    this.selected = (address.symbol && findDataset(this, address.symbol)?.symbol) || address.symbol || null;
     $("#data-search").value = address.q || "";
     $("#data-filter").addEventListener("submit", (event) => event.preventDefault());
     $("#data-search").addEventListener("input", debounce(() => {
@@ -83,7 +85,8 @@ export class DatasetList {
       h("thead", {}, h("tr", {}, COLUMNS.map((column) => this.heading(column)))),
       h("tbody", {}, rows.length ? rows.map((item) => this.row(item))
         : h("tr", {}, h("td", { colspan: COLUMNS.length, class: "second empty-hint",
-          text: this.datasets.length ? "No dataset fits the search."
+          text: this.isAway ? "Waiting for the database …"
+            : this.datasets.length ? "No dataset fits the search."
             : "No data yet: drop a file of bars on this page, or choose one under “Add a file”." }))));
   }
 

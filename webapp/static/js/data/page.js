@@ -3,7 +3,7 @@
 import { ApiError, request } from "../lib/api.js";
 import { $, announce, confirmDialog, h, openDialog } from "../lib/dom.js";
 import { bindKeys } from "../lib/keys.js";
-import { installShell, showTrouble } from "../lib/shell.js";
+import { clearTrouble, installShell, showTrouble } from "../lib/shell.js";
 import { AddForms } from "./add.js";
 import { Detail } from "./detail.js";
 import { DatasetList } from "./list.js";
@@ -14,11 +14,12 @@ const pathOf = (ref) => `${PATH}/${encodeURIComponent(ref)}`;
 class DataPage {
   constructor() {
     const boot = installShell();
+    this.isAway = !boot.storage_available;
     const { maxUploadMb, sources } = $("#main").dataset;
     this.detail = new Detail();
     this.list = new DatasetList(boot.datasets, {
       onSelect: (item) => this.open(item),
-      onOpen: (item) => startCommand(item),
+      onOpen: (item) => startCommand(item), isAway: this.isAway,
     });
     this.forms = new AddForms({
       maxUploadMb: Number(maxUploadMb), sources: sources.split(",").filter(Boolean),
@@ -58,6 +59,15 @@ class DataPage {
   }
 
   openSelected() {
+    if (this.isAway) {
+      this.detail.showBusy("Waiting for the database …"); // what there is, nobody knows yet
+      return;
+    }
+    const { selected } = this.list;
+    if (selected && !this.list.item) {
+      this.detail.showMissing(selected, this.list.datasets.map(({ symbol }) => symbol));
+      return;
+    }
     const first = this.list.item || this.list.rows[0] || null;
     this.list.select(first?.symbol ?? null);
     if (!first) this.detail.showNothing();
@@ -74,7 +84,7 @@ class DataPage {
         onRun: () => startCommand(item), onRename: () => this.rename(item),
         onTags: () => this.editTags(item), onRemove: (version) => this.remove(item, version),
       });
-    }, () => this.open(item));
+    }, () => (this.list.item?.id === item.id ? this.open(item) : clearTrouble()), true);
   }
 
   async refresh(symbol) {
@@ -82,7 +92,7 @@ class DataPage {
       this.list.show((await request(PATH)).datasets);
       this.list.selected = symbol;
       this.openSelected();
-    }, () => this.refresh(symbol));
+    }, () => this.refresh(symbol), true);
   }
 
   async rename(item) {
@@ -108,11 +118,12 @@ class DataPage {
   }
 
   async change(item, changes, done) {
+    let changed = null;
     await this.guard(async () => {
-      const changed = await request(pathOf(item.id), { method: "PATCH", json: changes });
+      changed = await request(pathOf(item.id), { method: "PATCH", json: changes });
       announce(done);
-      await this.refresh(changed.symbol);
     }, () => this.change(item, changes, done));
+    if (changed) await this.refresh(changed.symbol);
   }
 
   /** @param {Object} item @param {Object} [version] only this one */
@@ -122,21 +133,27 @@ class DataPage {
       text: version ? "Its bars are gone unless something else refers to them." : "The symbol can no longer be run, and its bars are gone.",
       yes: "Remove" });
     if (!isSure) return;
+    let isGone = false;
     await this.guard(async () => {
       await request(pathOf(version ? version.id : item.symbol), { method: "DELETE" });
+      isGone = true;
       announce(`${name} removed`);
-      await this.refresh(version ? item.symbol : null);
     }, () => this.remove(item, version));
+    if (isGone) await this.refresh(version ? item.symbol : null);
   }
 
-  async guard(action, retry) {
+  /** @param {() => Promise<void>} action @param {() => void} retry @param {boolean} [isLoading] it changes nothing */
+  async guard(action, retry, isLoading = false) {
     try {
       await action();
-      showTrouble(null);
+      clearTrouble();
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
-      if (error.isTrouble) showTrouble({ title: error.title || "The platform is in trouble", text: error.message, retry });
-      else this.detail.say(describeRefusal(error), error.status === 409 ? "REFUSED" : "!");
+      if (error.isTrouble) showTrouble(error, { retry, isLoading });
+      else {
+        clearTrouble();
+        this.detail.say(describeRefusal(error), error.status === 409 ? "REFUSED" : "!");
+      }
     }
   }
 }

@@ -1,7 +1,7 @@
 /** One row of the run form: label, box, unit, help and the place for its error. */
 
 import { h } from "../lib/dom.js";
-import { readValue } from "../command/words.js";
+import { readValue, takesPercent } from "../command/words.js";
 
 /**
  * A control of the form and how to read and write it.
@@ -30,7 +30,7 @@ export function buildControl(group, field, { showHelp }) {
   const isOff = (value) => value === null || value === undefined;
   control.read = () => {
     const text = input.value;
-    if (text.trim() !== "") return field.type === "choice" ? text : readValue(text);
+    if (text.trim() !== "") return field.type === "choice" ? text : readValue(text, field);
     return isOff(field.default) ? null : undefined;
   };
   control.write = (value) => { input.value = isOff(value) ? "" : String(value); };
@@ -106,6 +106,7 @@ export function describeField(field) {
   const hasRange = field.minimum !== null && field.maximum !== null && field.maximum < 1e6;
   if (hasRange) parts.push(`${field.minimum}–${field.maximum}`);
   parts.push(field.default === null || field.default === undefined ? "off" : String(field.default));
+  if (takesPercent(field)) parts.push("10% is 0.1");
   if (field.only_if) parts.push(`only with ${field.only_if.join("=")}`);
   return parts.filter(Boolean).join(" · ");
 }

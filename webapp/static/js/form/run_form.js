@@ -76,6 +76,10 @@ export class RunForm {
     size.input.after(type.input);
     type.row.remove();
     type.setError = size.setError;
+    // A percent of dollars or shares is sent as it stands, and refused.
+    const { read } = size;
+    const text = () => size.input.value.trim();
+    size.read = () => (text().endsWith("%") && type.input.value !== "percent" ? text() : read());
   }
 
   add(control) {
@@ -102,7 +106,8 @@ export class RunForm {
     const dataset = findDataset(this.boot, this.controls.get("dataset").input.value);
     $("#dataset-summary").textContent = dataset
       ? `${formatCount(dataset.n_bars)} bars ${dataset.start.slice(0, 10)}…${dataset.end.slice(0, 10)}`
-      : "no data yet: add a file on the data page";
+      : this.boot.datasets.length ? "the dataset is gone or has another name: choose one"
+      : this.boot.storage_available ? "no data yet: add a file on the data page" : "waiting for the database";
     const { input } = this.controls.get("adjust");
     input.disabled = dataset?.has_adjustment === false;
     input.options[0].text = input.disabled ? "raw, as in file" : "adjusted";

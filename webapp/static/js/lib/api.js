@@ -16,6 +16,11 @@ export class ApiError extends Error {
     this.retryAfter = retryAfter;
   }
 
+  /** True where trying again later helps by itself: nothing is broken, somebody is away or busy. */
+  get isPassing() {
+    return [0, 429, 502, 503, 504].includes(this.status);
+  }
+
   /** True where trying again later may help. */
   get isTrouble() {
     return this.status === 0 || this.status >= 500 || this.status === 429;

@@ -18,6 +18,7 @@
  * @property {string} version @property {Rule[]} rules @property {Field[]} trading
  * @property {Object[]} datasets @property {Object|null} run the one that the address names, if it has ended
  * @property {Object|null} view its figures, if it has succeeded
+ * @property {boolean} storage_available whether datasets could be read
  */
 
 /** @returns {Boot} */
@@ -35,4 +36,13 @@ export function findRule(boot, name) {
 export function findDataset(boot, symbol) {
   const wanted = String(symbol).toLowerCase();
   return boot.datasets.find((dataset) => dataset.symbol.toLowerCase() === wanted);
+}
+
+/**
+ * The name that the bars of a stored spec have now; they may have got another since.
+ * @param {Boot} boot @param {{symbol: string, sha256: string}} dataset
+ */
+export function currentSymbol(boot, { symbol, sha256 }) {
+  if (findDataset(boot, symbol)) return symbol;
+  return boot.datasets.find((dataset) => dataset.sha256 === sha256)?.symbol ?? symbol;
 }

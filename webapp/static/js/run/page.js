@@ -6,11 +6,11 @@ import { installPresets } from "../form/presets.js";
 import { RunForm } from "../form/run_form.js";
 import { parseZoom, readAddress, writeAddress } from "../lib/address.js";
 import { ApiError, request } from "../lib/api.js";
-import { findDataset } from "../lib/boot.js";
+import { currentSymbol, findDataset } from "../lib/boot.js";
 import { $, announce, copyText, pauseTask } from "../lib/dom.js";
-import { sentence, shortId } from "../lib/format.js";
+import { shortId } from "../lib/format.js";
 import { bindKeys } from "../lib/keys.js";
-import { installShell, showTrouble } from "../lib/shell.js";
+import { clearTrouble, installShell, showTrouble } from "../lib/shell.js";
 import { refreshHealth, setStatus } from "../lib/status.js";
 import { editTags } from "../lib/tag_dialog.js";
 import { RunPin } from "./pin.js";
@@ -28,16 +28,19 @@ const ID_START = /^[0-9a-f]{4,12}$/i;
 
 class RunPage {
   constructor() {
-    this.boot = installShell({ onRun: (body) => this.runCommand(body) });
+    this.boot = installShell({ onRun: (body) => this.runCommand(body), onRefused: () => this.form.clearErrors() });
     this.view = new ResultView({
-      onError: (error) => this.reportTrouble(error, () => this.open(this.run.run_id)),
+      onError: (error) => this.reportTrouble(error, { retry: () => this.open(this.run.run_id), isLoading: true }),
       onAgain: () => this.runAgain(),
     });
     this.pin = new RunPin([$("#pin-run"), $("#phone-pin")], $("#compare-pins"));
     this.run = null;
     this.following = new AbortController();
     this.installButtons();
-    window.addEventListener("popstate", () => this.start());
+    window.addEventListener("popstate", () => {
+      clearTrouble(); // of the address that was left
+      this.start();
+    });
     this.start();
     pauseTask().then(() => this.form); // there whatever becomes of the run
   }
@@ -101,12 +104,13 @@ class RunPage {
       if (found) writeAddress({ run: found.run_id });
       this.open(found ? found.run_id : text);
     } catch (error) {
-      this.explain(error, text);
+      this.explain(error, text, () => this.openByAddress(text));
     }
   }
 
   showNothing() {
-    const data = this.boot.datasets.map((item) => item.symbol).slice(0, 6).join(", ") || "none yet.";
+    const data = this.boot.datasets.map((item) => item.symbol).slice(0, 6).join(", ")
+      || (this.boot.storage_available ? "none yet." : "not known until the database is back.");
     showRibbon(null);
     showHeading(null, null);
     this.pin.show(null);
@@ -136,7 +140,7 @@ class RunPage {
       announce("The form holds the inputs of the run; change what you like and run it.");
       this.form.controls.get("rule").input.focus();
     } catch (error) {
-      this.explain(error, runId);
+      this.explain(error, runId, () => this.fillFrom(runId));
     }
   }
 
@@ -152,7 +156,7 @@ class RunPage {
     $("#run-button").setAttribute("aria-busy", "true");
     try {
       const answer = await submitRun(body, key);
-      showTrouble(null);
+      clearTrouble();
       document.body.classList.remove("is-form-open");
       $("#form-toggle").setAttribute("aria-expanded", "false");
       writeAddress({ run: answer.run_id, zoom: null, trade: null, filter: null, show: null, sort: null,
@@ -163,7 +167,7 @@ class RunPage {
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       if (error.errors.length) this.form.showErrors(error.errors);
-      else this.reportTrouble(error, () => this.submit(body, key));
+      else this.reportTrouble(error, { retry: () => this.submit(body, key) });
     } finally {
       $("#run-button").removeAttribute("aria-busy");
     }
@@ -180,10 +184,10 @@ class RunPage {
       const run = this.takeKnown("run", runId) ?? await followRun(runId, {
         signal,
         onState: (state, delay) => {
-          showTrouble(null);
+          clearTrouble();
           this.showProgress(state, delay, performance.now() - begun);
         },
-        onTrouble: (error, wait) => this.reportTrouble(error, () => this.open(runId), wait),
+        onTrouble: (error, wait) => this.reportTrouble(error, { retry: () => this.open(runId), wait }),
       });
       this.run = run;
       setStatus("STATE", `${run.state}${describeTime(run, isCached)} · poll stopped`);
@@ -270,14 +274,15 @@ class RunPage {
       this.showTags();
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
-      this.reportTrouble(error, () => this.edit(focus));
+      this.reportTrouble(error, { retry: () => this.edit(focus) });
     }
   }
 
-  explain(error, runId) {
+  explain(error, runId, retry = () => this.open(runId)) {
     if (!(error instanceof ApiError)) throw error;
-    if (error.isTrouble) this.reportTrouble(error, () => this.open(runId));
+    if (error.isTrouble) this.reportTrouble(error, { retry, isLoading: true });
     else {
+      clearTrouble(); // the server has answered
       this.view.clear();
       this.pin.show(null);
       showRibbon(null);
@@ -286,21 +291,19 @@ class RunPage {
     }
   }
 
-  reportTrouble(error, retry, wait = 0) {
-    const next = wait ? ` Next try in ${Math.round(wait / 1000) || 1} s.` : "";
-    showTrouble({
-      title: error.title || "The platform is in trouble",
-      text: `${sentence(error.message)}${next} What is on the page was loaded before.`, retry,
-    });
+  reportTrouble(error, options) {
+    const note = this.view.isShowing ? "What is on the page was loaded before." : "";
+    showTrouble(error, { ...options, note });
   }
 }
 
 /** The request that gives a stored spec again. */
 function requestOf(spec, boot) {
   // Without an adjusted close prices are raw whatever is asked for.
-  const isRawByChoice = !spec.dataset.adjusted && findDataset(boot, spec.dataset.symbol)?.has_adjustment !== false;
+  const symbol = currentSymbol(boot, spec.dataset);
+  const isRawByChoice = !spec.dataset.adjusted && findDataset(boot, symbol)?.has_adjustment !== false;
   return {
-    dataset: spec.dataset.symbol, rule: spec.rule, params: spec.params, trading: spec.trading,
+    dataset: symbol, rule: spec.rule, params: spec.params, trading: spec.trading,
     start: spec.start ?? undefined, end: spec.end ?? undefined, adjust: isRawByChoice ? false : undefined,
   };
 }

@@ -46,6 +46,15 @@ export class SharedAxis {
     if (time(end) < own0 || time(start) > own1) return null;
     return [Math.max(index.positionOf(time(start)) - 1, 0), Math.min(index.positionOf(time(end)) + 1, nBars - 1)];
   }
+
+  /** Why run `at` has no value at a place. @returns {{word: "starts"|"ended", epoch: number}|null} null: it has one */
+  absenceAt(at, place) {
+    if (this.isOfBars) return null;
+    const { epoch } = this.indexes[at];
+    const [time, last] = [this.first + place * this.unit, epoch[epoch.length - 1]];
+    if (time < epoch[0]) return { word: "starts", epoch: epoch[0] };
+    return time > last ? { word: "ended", epoch: last } : null;
+  }
 }
 
 /** The value of a curve at place `x`, null outside of it. */

@@ -66,10 +66,17 @@ export class Overlay {
       : { name, label: name, ...slots[name], tagged: true, mark: name }));
     return { title: "Equity USD", weight: 1, isLog: this.isLog, series, format: formatShort,
       include: this.isLog ? [] : [this.cash],
-      readout: (values) => [
-        ...series.map(({ name, color, mark }) => h("span", { class: "key", style: { color } },
-          name === "held" ? "H buy & hold " : `◆ ${mark} `, formatCount(values[name]))),
+      readout: (values, place) => [
+        ...series.map(({ name, color, mark }, idx) => h("span", { class: "key", style: { color } },
+          name === "held" ? "H buy & hold " : `◆ ${mark} `, this.readValue(values[name], this.curves[idx].at, place))),
         h("span", { class: "hint", text: this.startText })] };
+  }
+
+  /** A figure, or why there is none. @param {number|null} value @param {number} at the run @param {number} place */
+  readValue(value, at, place) {
+    const absence = value === null ? this.axis.absenceAt(at, place) : null;
+    if (!absence) return formatCount(value);
+    return `${absence.word} ${formatMoment(absence.epoch, this.pinned[at].view.spacing)}`;
   }
 
   /** From where, and with what, the curves start. */

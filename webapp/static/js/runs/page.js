@@ -2,10 +2,11 @@
 
 import { readAddress, writeAddress } from "../lib/address.js";
 import { ApiError, request } from "../lib/api.js";
+import { findDataset } from "../lib/boot.js";
 import { $, announce, confirmDialog, debounce, fill, h, saveFile } from "../lib/dom.js";
 import { formatCount, shortId } from "../lib/format.js";
 import { bindKeys } from "../lib/keys.js";
-import { installShell, showTrouble } from "../lib/shell.js";
+import { clearTrouble, installShell, showTrouble } from "../lib/shell.js";
 import { setStatus } from "../lib/status.js";
 import { editTags } from "../lib/tag_dialog.js";
 import { changedTrading } from "../run/ribbon.js";
@@ -13,7 +14,7 @@ import { isTerminal, runPath } from "../run/session.js";
 import { buildColumns } from "./columns.js";
 import { Compare } from "./compare.js";
 import { editCell } from "./edit.js";
-import { parseRunFilter, sortRuns, writePicked } from "./filter.js";
+import { parseRunFilter, pickedValues, sortRuns, writePicked } from "./filter.js";
 import { RunHistory } from "./history.js";
 import { loadPins, savePins, SLOTS } from "./pins.js";
 import { RunTable } from "./table.js";
@@ -41,7 +42,7 @@ class RunsPage {
       onSort: (column) => this.sortBy(column), onChoose: (run) => this.showChosen(run),
       onEdit: (kind) => this.edit(kind), slotOf: (runId) => this.pins.slotOf(runId) });
     this.compare = new Compare($("#compare"), this.boot, { onUnpin: (runId) => this.togglePin(runId),
-      onClear: () => { this.pins.clear(); this.keepPins(); }, onError: (error) => this.explain(error) });
+      onClear: () => { this.pins.clear(); this.keepPins(); }, onError: (error) => { this.pinKey = null; this.explain(error); } });
     this.others = new Map();
     this.readState();
     this.listen();
@@ -72,10 +73,10 @@ class RunsPage {
       $("#runs-scroll").focus();
     });
     $("#runs-filter").addEventListener("submit", (event) => event.preventDefault());
-    $("#runs-more").addEventListener("click", () => this.guard(() => this.history.more(), () => this.load()));
+    $("#runs-more").addEventListener("click", () => this.guard(() => this.history.more(), () => this.load(), true));
     $("#runs-csv").addEventListener("click", () => this.saveCsv());
     // Whoever comes back wants to see what was run meanwhile.
-    const refresh = () => this.guard(() => this.history.refresh(), () => this.load());
+    const refresh = () => this.guard(() => this.history.refresh(), () => this.load(), true);
     document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && refresh());
     window.addEventListener("pageshow", (event) => event.persisted && refresh());
     bindKeys(["f"], () => this.search.focus());
@@ -96,22 +97,26 @@ class RunsPage {
     const filter = parseRunFilter(this.search.value, this.settings);
     $("#runs-error").textContent = filter.fault;
     this.search.setAttribute("aria-invalid", String(Boolean(filter.fault)));
-    await this.guard(() => this.history.show(filter, this.sort.name, this.sort.isDown), () => this.load());
+    await this.guard(() => this.history.show(filter, this.sort.name, this.sort.isDown), () => this.load(), true);
   }
 
-  async guard(action, retry) {
+  /** @param {() => Promise<void>} action @param {() => void} retry @param {boolean} [isLoading] it changes nothing */
+  async guard(action, retry, isLoading = false) {
     try {
       await action();
-      showTrouble(null);
+      clearTrouble();
     } catch (error) {
-      this.explain(error, retry);
+      this.explain(error, retry, isLoading);
     }
   }
 
-  explain(error, retry = () => this.load()) {
+  explain(error, retry = () => this.load(), isLoading = true) {
     if (!(error instanceof ApiError)) throw error;
-    if (error.isTrouble) showTrouble({ title: error.title || "The platform is in trouble", text: error.message, retry });
-    else $("#runs-error").textContent = error.errors[0]?.message || error.message;
+    if (error.isTrouble) showTrouble(error, { retry, isLoading });
+    else {
+      clearTrouble();
+      $("#runs-error").textContent = error.errors[0]?.message || error.message;
+    }
   }
 
   get rows() {
@@ -138,6 +143,10 @@ class RunsPage {
   get emptyText() {
     const { runs, isStarted, cursor } = this.history;
     if (!isStarted) return "Loading…";
+    const [symbol, ...others] = pickedValues(this.history.filter.terms, "symbol");
+    if (symbol && !others.length && !findDataset(this.boot, symbol)) {
+      return `No run fits, and no dataset is called ${symbol}: there is ${this.boot.datasets.map((item) => item.symbol).join(", ") || "none yet"}.`;
+    }
     if (this.search.value.trim()) {
       return `No run fits${runs.length && cursor ? ` among the newest ${formatCount(runs.length)}` : ""}: take words out of the search, or a filter off.`;
     }
@@ -211,6 +220,7 @@ class RunsPage {
       this.others.set(id, await request(runPath(id)));
     } catch (error) {
       if (!(error instanceof ApiError) || error.status !== 404) {
+        this.others.delete(id);
         this.explain(error);
         return;
       }

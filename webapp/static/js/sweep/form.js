@@ -1,5 +1,6 @@
 /** The sweep form: rule, data, a SPEC for every parameter, search, and what it would take. */
 
+import { readPercents } from "../command/words.js";
 import { buildInput, buildRow, buildSelect, describeField } from "../form/fields.js";
 import { findDataset, findRule } from "../lib/boot.js";
 import { $, announce, debounce, fill, h } from "../lib/dom.js";
@@ -127,7 +128,7 @@ export class SweepForm {
       input.value = input.matches("select") && !written ? String(field.default) : written;
     };
     control.write(text);
-    const readText = () => input.value.trim() || String(field.default ?? "off");
+    const readText = () => readPercents(input.value.trim(), field) || String(field.default ?? "off");
     control.read = () => (readText() === String(field.default ?? "off") && group === "trading" ? undefined
       : readText());
     this.axes.set(path, {
@@ -164,7 +165,8 @@ export class SweepForm {
     const dataset = findDataset(this.boot, value);
     $("#dataset-summary").textContent = dataset
       ? `${formatCount(dataset.n_bars)} bars ${dataset.start.slice(0, 10)}…${dataset.end.slice(0, 10)}`
-      : "no data yet: add a file on the data page";
+      : this.boot.datasets.length ? "the dataset is gone or has another name: choose one"
+      : this.boot.storage_available ? "no data yet: add a file on the data page" : "waiting for the database";
     const { input: prices } = this.controls.get("adjust");
     // Of several datasets one may have what another lacks.
     prices.options[0].text = dataset?.has_adjustment === false && !this.moreDatasets().length ? "raw, as in file" : "adjusted";

@@ -1,7 +1,7 @@
 /** What was swept, in one line; what was assumed, in another; and the request that gives a sweep again. */
 
 import { listAssumptions } from "../lib/assumptions.js";
-import { findDataset, findRule } from "../lib/boot.js";
+import { currentSymbol, findDataset, findRule } from "../lib/boot.js";
 import { $, fill, h } from "../lib/dom.js";
 import { formatCount, formatShort } from "../lib/format.js";
 import { SMALLER_IS_BETTER, metricLabel } from "../lib/metrics.js";
@@ -58,10 +58,10 @@ export function requestOf(spec, boot) {
   const shorten = (text) => text.replace(/(\d)\.0(?=$|[,:])/g, "$1");
   const write = (values) => Object.fromEntries(Object.entries(values)
     .map(([name, value]) => [name, Array.isArray(value) ? value.join(",") : shorten(String(value))]));
-  const symbols = spec.datasets.map((item) => item.symbol);
+  const symbols = spec.datasets.map((item) => currentSymbol(boot, item));
   // Without an adjusted close prices are raw whatever is asked for.
   const isRawByChoice = spec.datasets.some((item) => !item.adjusted
-    && findDataset(boot, item.symbol)?.has_adjustment !== false);
+    && findDataset(boot, currentSymbol(boot, item))?.has_adjustment !== false);
   return { ...(symbols.length > 1 ? { datasets: symbols } : { dataset: symbols[0] }), rule: spec.rule,
     space: { ...spec.params, ...write(spec.space) }, trading: { ...spec.trading, ...write(spec.trading_space) },
       where: spec.where,

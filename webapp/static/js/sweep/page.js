@@ -9,9 +9,9 @@ import { readAddress } from "../lib/address.js";
 import { ApiError, request } from "../lib/api.js";
 import { findRule } from "../lib/boot.js";
 import { $, announce, confirmDialog, copyText, fill, h } from "../lib/dom.js";
-import { sentence, shortId } from "../lib/format.js";
+import { shortId } from "../lib/format.js";
 import { bindKeys } from "../lib/keys.js";
-import { installShell, showTrouble } from "../lib/shell.js";
+import { clearTrouble, installShell, showTrouble } from "../lib/shell.js";
 import { setStatus } from "../lib/status.js";
 import { editTags } from "../lib/tag_dialog.js";
 import { newKey } from "../run/session.js";
@@ -39,7 +39,7 @@ const REFRESH_PAUSE = 2500;
 
 class SweepPage {
   constructor() {
-    this.boot = installShell({ onSweep: (body) => this.runCommand(body) });
+    this.boot = installShell({ onSweep: (body) => this.runCommand(body), onRefused: () => this.form.clearErrors() });
     this.estimating = new AbortController();
     this.form = new SweepForm($("#sweep-form"), this.boot, {
       onSweep: (body) => this.submit(body), onRun: (run) => this.runOne(run), onChange: () => this.echoForm(),
@@ -54,7 +54,10 @@ class SweepPage {
     this.following = new AbortController();
     this.sweep = null;
     this.installButtons();
-    window.addEventListener("popstate", () => this.start());
+    window.addEventListener("popstate", () => {
+      clearTrouble(); // of the address that was left
+      this.start();
+    });
     this.start();
   }
 
@@ -123,9 +126,9 @@ class SweepPage {
       const { sweeps, next_cursor: next } = await loadSweeps(this.listLength);
       if (signal.aborted) return;
       this.list.show(sweeps, next !== null && this.listLength < LIST_MOST);
-      showTrouble(null);
+      clearTrouble();
       if (sweeps.some((sweep) => !isTerminal(sweep.state))) this.timer = setTimeout(() => this.showList(), LIST_DELAY);
-    }, () => this.showList());
+    }, { retry: () => this.showList(), isLoading: true });
   }
 
   echoForm() {
@@ -153,7 +156,7 @@ class SweepPage {
       this.echoForm();
       announce("The form holds the inputs of the sweep; change what you like and sweep again.");
       this.form.controls.get("rule").input.focus();
-    }, () => this.fillFrom(sweepId));
+    }, { retry: () => this.fillFrom(sweepId), isLoading: true });
   }
 
   async estimate(body) {
@@ -185,7 +188,7 @@ class SweepPage {
     $("#sweep-button").setAttribute("aria-busy", "true");
     try {
       const answer = await submitSweep(body, key);
-      showTrouble(null);
+      clearTrouble();
       document.body.classList.remove("is-form-open");
       $("#form-toggle").setAttribute("aria-expanded", "false");
       if (answer.cached) announce("the same sweep was done before; this is its result");
@@ -193,7 +196,7 @@ class SweepPage {
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       if (error.errors.length) this.form.showErrors(error.errors);
-      else this.reportTrouble(error, () => this.submit(body, key));
+      else showTrouble(error, { retry: () => this.submit(body, key) });
     } finally {
       $("#sweep-button").removeAttribute("aria-busy");
     }
@@ -207,7 +210,7 @@ class SweepPage {
       if (sweepId !== text) history.replaceState(null, "", `/sweep/${sweepId}${location.search}`);
       setStatus("SWEEP", sweepId);
       await this.follow(sweepId);
-    }, () => this.open(text));
+    }, { retry: () => this.open(text), isLoading: true });
   }
 
   async showState(sweep, delay) {
@@ -293,7 +296,7 @@ class SweepPage {
       const changes = await editTags(this.sweep, focus, sweepPath(this.sweep.sweep_id));
       if (changes) Object.assign(this.sweep, changes);
       this.showTags();
-    }, () => this.edit(focus));
+    }, { retry: () => this.edit(focus) });
   }
 
   async steer(action) {
@@ -314,7 +317,7 @@ class SweepPage {
       this.following.abort();
       this.following = new AbortController();
       this.follow(sweep.sweep_id);
-    }, () => this.steer(action));
+    }, { retry: () => this.steer(action) });
   }
 
   /** Poll on without clearing the page. @param {string} sweepId */
@@ -322,8 +325,8 @@ class SweepPage {
     const { signal } = this.following;
     try {
       await followSweep(sweepId, { signal, onState: (sweep,
-        delay) => { showTrouble(null); this.showState(sweep, delay); },
-        onTrouble: (error, wait) => this.reportTrouble(error, () => this.open(sweepId), wait) });
+        delay) => { clearTrouble(); this.showState(sweep, delay); },
+        onTrouble: (error, wait) => showTrouble(error, { retry: () => this.open(sweepId), wait }) });
     } catch (error) {
       if (error.name !== "AbortError") this.explain(error, sweepId);
     }
@@ -355,25 +358,26 @@ class SweepPage {
         if (!(error instanceof ApiError) || !error.errors.length) throw error;
         this.form.showErrors(error.errors);
       }
-    }, () => this.openRun(load));
+    }, { retry: () => this.openRun(load) });
     this.isOpening = false;
   }
 
-  async guard(action, retry) {
+  async guard(action, options) {
     try {
       await action();
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
-      this.reportTrouble(error, retry);
+      showTrouble(error, options);
     }
   }
 
   explain(error, sweepId = this.sweep?.sweep_id) {
     if (!(error instanceof ApiError)) throw error;
     if (error.isTrouble || this.sweep) {
-      this.reportTrouble(error, () => this.open(sweepId));
+      showTrouble(error, { retry: () => this.open(sweepId), isLoading: true });
       return;
     }
+    clearTrouble(); // the server has answered
     this.reset();
     showHeading(null, this.boot);
     const panel = $("#state-panel");
@@ -384,12 +388,6 @@ class SweepPage {
       h("p", { text: error.message }), h("p", {}, h("a", { href: "/sweep", text: "All sweeps" })),
         h("p", { class: "hint", text: `sweep ${sweepId}` })));
     announce("No such sweep");
-  }
-
-  reportTrouble(error, retry, wait = 0) {
-    const next = wait ? ` Next try in ${Math.round(wait / 1000) || 1} s.` : "";
-    showTrouble({ title: error.title || "The platform is in trouble", text: `${sentence(error.message)}${next}`,
-      retry });
   }
 }
 

@@ -69,6 +69,7 @@ export async function followSweep(sweepId, { onState, onTrouble, signal }) {
     } catch (error) {
       if (!(error instanceof ApiError) || !error.isTrouble) throw error;
       delay = Math.max(delay, error.retryAfter * 1000);
+      etag = null; // unchanged or not, the next answer says that the server is back
       onTrouble(error, delay);
     }
     await pause(delay, signal);
