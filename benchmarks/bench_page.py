@@ -137,6 +137,7 @@ def submit(client: httpx.Client, request: dict[str, Any]) -> str:
 def visit(page: Page, address: str) -> dict[str, float]:
     """Open an address and return its times in ms, its longest task, and bytes transferred."""
     page.goto(address)
+    # Asking at once would run a script of the browser's driver in the middle of what is measured.
     page.wait_for_timeout(1500)
     page.wait_for_function("() => seen.figures && seen.charts")
     return {**page.evaluate("seen"), "bytes": page.evaluate(SIZE)}

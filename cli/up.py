@@ -207,7 +207,7 @@ def _run_platform(state: StateDir, settings: Settings, ports: Ports, n_workers: 
     state.up_file.unlink(missing_ok=True)
     # Where this machine itself finds the page; a server on every address answers on loopback too.
     host = split_bind(settings.bind)[0]
-    host = {"": _HOST, "0.0.0.0": _HOST, "::": "::1"}.get(host, host)  # noqa: S104
+    host = {"": _HOST, "0.0.0.0": _HOST, "::": "::1"}.get(host, host)  # noqa: S104  # not bound
     web_url, flower_url = f"http://{_join(host, ports.web)}", f"http://{_HOST}:{ports.flower}"
     supervisor = Supervisor(state.log_file, state.path, lambda line: click.echo(line, err=True))
     supervisor.catch_signals()

@@ -13,13 +13,13 @@ from pathlib import Path
 HASH_CHARS = 12
 # Inside the folder of bundles.
 VERSION_FILE = "version.txt"
+_SOURCES = ("static/js/**/*.js", "templates/**/*.html", "static/vendor/bootstrap.min.css")
 
 
 def hash_sources(package: Path) -> str:
-    """Return a hash over all that bundles are made of: names and contents of scripts and pages."""
+    """Return a hash over all that bundles are made of: names and contents of these files."""
     digest = hashlib.sha256()
-    scripts, pages = package.glob("static/js/**/*.js"), package.glob("templates/**/*.html")
-    for path in (*sorted(scripts), *sorted(pages)):
+    for path in sorted(path for pattern in _SOURCES for path in package.glob(pattern)):
         content = hashlib.sha256(path.read_bytes()).digest()
         digest.update(path.relative_to(package).as_posix().encode() + b"\0" + content)
     return digest.hexdigest()[:HASH_CHARS]

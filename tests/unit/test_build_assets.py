@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import subprocess
 import sys
@@ -13,18 +12,15 @@ from types import ModuleType
 import pytest
 from fontTools.ttLib import TTFont
 
+from tests.support.scripts import load_script
+
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "scripts" / "build_assets.py"
 
 
 @pytest.fixture(scope="module")
 def assets() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("build_assets", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("build_assets")
 
 
 def _fill(assets: ModuleType, target: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import subprocess
@@ -12,6 +11,7 @@ from types import ModuleType
 
 import pytest
 
+from tests.support.scripts import load_script
 from webapp.bundles import VERSION_FILE, find_bundles, hash_sources
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -20,18 +20,16 @@ SCRIPT = ROOT / "scripts" / "build_bundles.py"
 
 @pytest.fixture(scope="module")
 def bundler() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("build_bundles", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("build_bundles")
 
 
 @pytest.fixture
 def package(tmp_path: Path) -> Path:
     """A web tier of one script and one page, with bundles of them."""
-    for name in ("static/js/run/page.js", "templates/run.html", "static/bundles/run/page.js"):
+    for name in (
+        *("static/js/run/page.js", "templates/run.html", "static/bundles/run/page.js"),
+        "static/vendor/bootstrap.min.css",
+    ):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(name)
@@ -53,7 +51,9 @@ def test_bundles_of_the_present_files_are_found(package: Path) -> None:
     assert find_bundles(package) == (hash_sources(package), package / "static" / "bundles")
 
 
-@pytest.mark.parametrize("edited", ["static/js/run/page.js", "templates/run.html"])
+@pytest.mark.parametrize(
+    "edited", ["static/js/run/page.js", "templates/run.html", "static/vendor/bootstrap.min.css"]
+)
 def test_an_edit_makes_bundles_stale(package: Path, edited: str) -> None:
     (package / edited).write_text("edited")
     assert find_bundles(package)[1] is None
